@@ -35,7 +35,7 @@ _COUNT_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class GivenUpData:
+class GivenUp:
     """Data that were in use until a rollback brought earlier data back.
 
     Attributes:
@@ -50,11 +50,37 @@ class GivenUpData:
     writes: int | None = None
     images: tuple[str, ...] = ()
 
+    @property
+    def kind(self) -> str:
+        """Return `Docker volume` or `database`, for messages."""
+        # No database of a cluster begins with the name of the volume.
+        return "Docker volume" if self.name.startswith(MAIN) else "database"
 
-def given_up_of(name: str, since: str, writes: str, *images: str) -> GivenUpData:
+    @property
+    def is_needed(self) -> bool:
+        """Return whether the data may hold writes that are nowhere else."""
+        return self.writes != 0
+
+    @property
+    def _subject(self) -> str:
+        """Return the subject of a sentence: the number of writes, in words."""
+        since = f" since {self.since}" if self.since else ""
+        if self.writes is None:
+            return f"an unknown number of writes{since}"
+        if self.writes == 0:
+            return f"data that were given up, with no write{since},"
+        return f"{self.writes} write{'s' if self.writes > 1 else ''}{since}"
+
+    def describe(self) -> str:
+        """Return a clause on the writes and their place."""
+        verb = "is" if self.writes == 1 else "are"
+        return f"{self._subject} {verb} in the {self.kind} {self.name}"
+
+
+def given_up_of(name: str, since: str, writes: str, *images: str) -> GivenUp:
     """Return the data of a name by their note, each word of which may be `unknown` or empty."""
     known = "" if since == UNKNOWN else since
-    return GivenUpData(name, known, int(writes) if writes.isdecimal() else None, images)
+    return GivenUp(name, known, int(writes) if writes.isdecimal() else None, images)
 
 
 def our_containers(runner: Runner) -> list[DockerContainer]:
@@ -158,7 +184,7 @@ def remove_volume(runner: Runner, name: str) -> None:
         runner.must_run(["docker", "volume", "rm", name])
 
 
-def list_given_up(runner: Runner, stamp: str = "") -> list[GivenUpData]:
+def list_given_up(runner: Runner, stamp: str = "") -> list[GivenUp]:
     """Return the data that were given up, or those of the change `stamp`."""
     return [
         given_up_of(
@@ -171,7 +197,7 @@ def list_given_up(runner: Runner, stamp: str = "") -> list[GivenUpData]:
     ]
 
 
-def forget_given_up(runner: Runner) -> tuple[list[str], list[GivenUpData]]:
+def forget_given_up(runner: Runner) -> tuple[list[str], list[GivenUp]]:
     """Remove data that were given up and that nobody has written to, after a proven change.
 
     Only a person can decide on the others. Returns the names of the removed volumes, and the kept

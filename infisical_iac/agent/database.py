@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infisical_iac.agent.data import GivenUpData, given_up_of
+from infisical_iac.agent.data import GivenUp, given_up_of
 from infisical_iac.agent.docker import DockerContainer, find_container
 from infisical_iac.agent.runner import Failure, Output, Runner, action, failure_of, observation
 
@@ -114,7 +114,7 @@ FROM pg_database WHERE datname LIKE 'infisical\_given\_up\_%' ORDER BY datname
 """
 
 
-def list_databases_given_up(database: Database, stamp: str = "") -> list[GivenUpData]:
+def list_databases_given_up(database: Database, stamp: str = "") -> list[GivenUp]:
     """Return the databases that changes of a cluster gave up, or that of the change `stamp`.
 
     The comment of such a database has the time, the number of writes, and the images.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infisical_iac.agent.data import MAIN, GivenUpData, find_volume, list_given_up, our_containers
+from infisical_iac.agent.data import MAIN, GivenUp, find_volume, list_given_up, our_containers
 from infisical_iac.agent.database import find_database, list_databases_given_up
 from infisical_iac.agent.files import write
 from infisical_iac.agent.runner import Failure, Runner, action, observation
@@ -205,7 +205,7 @@ def _size(place: Path) -> int:
 
 
 @observation
-def given_up(runner: Runner) -> list[GivenUpData]:
+def given_up(runner: Runner) -> list[GivenUp]:
     """Return the data of changes that were given up, which are kept."""
     if not is_cluster(runner):
         # The nodes of a cluster may still have volumes from the time as a single host.

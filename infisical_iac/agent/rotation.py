@@ -18,7 +18,12 @@ from infisical_iac.agent.files import hold, remove, rename, write
 from infisical_iac.agent.keys import derive
 from infisical_iac.agent.restic import read_variables
 from infisical_iac.agent.runner import Failure, Runner, action, explain, failure_of, observation
-from infisical_iac.agent.transaction import Journal, Step, Transaction, Work
+from infisical_iac.agent.transaction import (
+    StepContext,
+    Transaction,
+    TransactionJournal,
+    TransactionStep,
+)
 
 DIRECTORY = "/var/lib/infisical-rotation"
 _STATE = f"{DIRECTORY}/state"
@@ -266,7 +271,7 @@ CHECK = "check that Infisical works as before"
 LICENSE = "check the license"
 
 
-def _make_next(work: Work) -> None:
+def _make_next(work: StepContext) -> None:
     """Make the next key; that of a secret that the user gives was handed in before."""
     runner, key = work.runner, work.plan["key"]
     if runner.path(_BACKUPS).is_dir():
@@ -279,16 +284,16 @@ def _make_next(work: Work) -> None:
         raise RuntimeError(Failure("command", f"there is no {KEYS}/{key}.next"))
 
 
-def _put_next_in_place(work: Work) -> None:
+def _put_next_in_place(work: StepContext) -> None:
     _exchange(work.runner, work.plan["key"], ".next", ".old")
 
 
-def _put_old_in_place(work: Work) -> None:
+def _put_old_in_place(work: StepContext) -> None:
     _exchange(work.runner, work.plan["key"], ".old", ".next")
     _use(work)
 
 
-def _use(work: Work) -> None:
+def _use(work: StepContext) -> None:
     """Give the key that is in place to everything that uses it."""
     derive(work.runner)
     if work.plan["key"] == _DATABASE_KEY:
@@ -297,7 +302,7 @@ def _use(work: Work) -> None:
     stack.refuse_unhealthy(work.runner, work.plan["timeout"])
 
 
-def _retire_other(work: Work) -> None:
+def _retire_other(work: StepContext) -> None:
     _retire(work.runner, work.plan["key"])
 
 
@@ -307,7 +312,7 @@ def hand_in(runner: Runner, *, key: str, value: str) -> None:
     write(_path(runner, key, ".next"), f"{value}\n".encode())
 
 
-def _read_older(_: Runner, text: str) -> Journal:
+def _read_older(_: Runner, text: str) -> TransactionJournal:
     """Return the journal for `<key> <phase>`, as the version before has written it."""
     key, phase = text.split()
     steps = {
@@ -319,7 +324,7 @@ def _read_older(_: Runner, text: str) -> Journal:
         "proven": ("forward", _RETIRE),
     }
     way, step = steps[phase]
-    return Journal("rotation", "", step, way, kept={"key": key})
+    return TransactionJournal("rotation", "", step, way, kept={"key": key})
 
 
 _NEXT, _SWITCH, _USE = "make the next key", "put the next key in place", "have it used everywhere"
@@ -330,13 +335,13 @@ TRANSACTION = Transaction(
     DIRECTORY,
     "a rotation of a key",
     (
-        Step(READ),
-        Step(_NEXT, _make_next, _retire_other),
-        Step(_SWITCH, _put_next_in_place, _put_old_in_place),
-        Step(_USE, _use),
-        Step(CHECK),
-        Step(LICENSE),
-        Step(_RETIRE, _retire_other),
+        TransactionStep(READ),
+        TransactionStep(_NEXT, _make_next, _retire_other),
+        TransactionStep(_SWITCH, _put_next_in_place, _put_old_in_place),
+        TransactionStep(_USE, _use),
+        TransactionStep(CHECK),
+        TransactionStep(LICENSE),
+        TransactionStep(_RETIRE, _retire_other),
     ),
     goes_on_from=_SWITCH,
     proven_from=_RETIRE,

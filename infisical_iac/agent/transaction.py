@@ -40,8 +40,8 @@ _APPLY = "`infisical-iac apply` takes it up"
 
 
 @dataclass
-class Journal:
-    """What has happened to a transaction.
+class TransactionJournal:
+    """The past of a transaction.
 
     Attributes:
         transaction: its kind, such as `upgrade`.
@@ -72,13 +72,13 @@ class Journal:
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a step works on: the host, its plan and the journal."""
+class StepContext:
+    """The host, the plan and the journal that a step works with."""
 
     runner: Runner
     directory: str
     plan: Mapping[str, Any]
-    journal: Journal
+    journal: TransactionJournal
 
     def keep(self, **values: Any) -> None:
         """Note values for later steps, flushed to the disk."""
@@ -103,11 +103,11 @@ class Work:
             write(self.path("state"), text)
 
 
-Act = Callable[[Work], None]
+Act = Callable[[StepContext], None]
 
 
 @dataclass(frozen=True)
-class Step:
+class TransactionStep:
     """A step of a transaction; both functions can be repeated after they were killed.
 
     Attributes:
@@ -140,10 +140,10 @@ class Transaction:
     name: str
     directory: str
     title: str
-    steps: tuple[Step, ...]
+    steps: tuple[TransactionStep, ...]
     goes_on_from: str
     proven_from: str
-    read_older: Callable[[Runner, str], Journal]
+    read_older: Callable[[Runner, str], TransactionJournal]
 
     def index(self, name: str) -> int:
         """Return the place of a step by its name; 0 before the first step has begun."""
@@ -151,12 +151,12 @@ class Transaction:
         return names.index(name) if name else 0
 
 
-def read_journal(runner: Runner, of: Transaction) -> Journal | None:
+def read_journal(runner: Runner, of: Transaction) -> TransactionJournal | None:
     """Return the journal of a transaction that has not ended; None if there is none."""
     return _read(runner, of, "state")
 
 
-def _read(runner: Runner, of: Transaction, name: str) -> Journal | None:
+def _read(runner: Runner, of: Transaction, name: str) -> TransactionJournal | None:
     text = runner.text(f"{of.directory}/{name}")
     if not text:
         return None
@@ -165,10 +165,10 @@ def _read(runner: Runner, of: Transaction, name: str) -> Journal | None:
     found = json.loads(text)
     for each in ("failure", "stuck"):
         found[each] = Failure(**found[each]) if found[each] else None
-    return Journal(**found)
+    return TransactionJournal(**found)
 
 
-def run(runner: Runner, of: Transaction) -> Journal | None:
+def run(runner: Runner, of: Transaction) -> TransactionJournal | None:
     """Begin or take up a transaction, and return its journal once it has ended or waits.
 
     Returns None if none is under way. Raises RuntimeError with a Failure if it is stuck: the next
@@ -184,7 +184,7 @@ def run(runner: Runner, of: Transaction) -> Journal | None:
                 Failure("run.no_plan", f"{of.title} of an earlier version has not ended", _APPLY)
             )
         plan = json.loads(text or "{}")
-        work = Work(runner, of.directory, plan, journal)
+        work = StepContext(runner, of.directory, plan, journal)
         if journal.outcome:
             _end(work)
             return journal
@@ -208,13 +208,13 @@ def run(runner: Runner, of: Transaction) -> Journal | None:
         return journal
 
 
-def _turn_back(work: Work, failure: Failure) -> None:
+def _turn_back(work: StepContext, failure: Failure) -> None:
     journal = work.journal
     journal.way, journal.failure, journal.waits, journal.answer = "back", failure, False, None
     work.save()
 
 
-def _go_forward(work: Work, of: Transaction) -> None:
+def _go_forward(work: StepContext, of: Transaction) -> None:
     """Do the steps from the journal's on; turn back if one before the proof fails."""
     proven = of.index(of.proven_from)
     for number in range(of.index(work.journal.step), len(of.steps)):
@@ -235,7 +235,7 @@ def _go_forward(work: Work, of: Transaction) -> None:
             return
 
 
-def _go_back(work: Work, of: Transaction) -> None:
+def _go_back(work: StepContext, of: Transaction) -> None:
     """Undo the steps from the journal's on, the last first."""
     if not work.journal.step:
         return
@@ -248,12 +248,12 @@ def _go_back(work: Work, of: Transaction) -> None:
             step.undo(work)
 
 
-def _by_operator(work: Work, step: Step) -> bool:
+def _by_operator(work: StepContext, step: TransactionStep) -> bool:
     steps: Sequence[str] = work.plan.get(f"operator_{work.journal.way}", ())
     return step.name in steps
 
 
-def _is_answered(work: Work) -> bool:
+def _is_answered(work: StepContext) -> bool:
     """Return whether the operator's side has done the step; else the transaction waits for it.
 
     Raises RuntimeError with the Failure that it answered.
@@ -271,7 +271,7 @@ def _is_answered(work: Work) -> bool:
     return True
 
 
-def _begin(work: Work, step: Step) -> None:
+def _begin(work: StepContext, step: TransactionStep) -> None:
     journal = work.journal
     journal.step, journal.stuck = step.name, None
     if not journal.log or journal.log[-1][1:] != (journal.way, step.name):
@@ -279,7 +279,7 @@ def _begin(work: Work, step: Step) -> None:
     work.save()
 
 
-def _end(work: Work) -> None:
+def _end(work: StepContext) -> None:
     """End a transaction: from here on there is none, and `last` tells of it until it was told."""
     for name in ("asked-back", "plan.json", "spare"):
         remove(work.path(name))
@@ -315,7 +315,7 @@ def begin(runner: Runner, *, name: str, began: str, plan: dict[str, Any]) -> Non
     """Begin a transaction, and start the unit that runs it.
 
     Args:
-        began: its time, as in `Journal`. A second call with it does nothing.
+        began: its time, as in `TransactionJournal`. A second call with it does nothing.
 
     Raises RuntimeError with a Failure if another one has not ended.
     """
@@ -326,7 +326,7 @@ def begin(runner: Runner, *, name: str, began: str, plan: dict[str, Any]) -> Non
             write(runner.path(f"{of.directory}/plan.json"), json.dumps(plan).encode())
             write(runner.path(f"{of.directory}/spare"), b"-" * _SPARE_BYTES)
             remove(runner.path(f"{of.directory}/last"))
-            Work(runner, of.directory, plan, Journal(name, began)).save()
+            StepContext(runner, of.directory, plan, TransactionJournal(name, began)).save()
         elif there.began != began:
             raise RuntimeError(
                 Failure(
@@ -392,7 +392,7 @@ def answer(
         if journal is None or not journal.waits or journal.step != step:
             return
         journal.answer = {"kept": kept, "failure": failure}
-        Work(runner, of.directory, {}, journal).save()
+        StepContext(runner, of.directory, {}, journal).save()
     start(runner, name=name)
 
 
@@ -405,14 +405,14 @@ def ask_back(runner: Runner, *, name: str) -> None:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a transaction is.
+    """The present state of a transaction.
 
     Attributes:
         journal: None if there is none, and none whose end was not told yet.
         is_active: whether a unit is at work on it.
     """
 
-    journal: Journal | None = None
+    journal: TransactionJournal | None = None
     is_active: bool = False
 
 

@@ -17,7 +17,12 @@ from infisical_iac.agent.data import MAIN, WriteNote
 from infisical_iac.agent.files import remove, write
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.runner import Failure, Runner
-from infisical_iac.agent.transaction import Journal, Step, Transaction, Work
+from infisical_iac.agent.transaction import (
+    StepContext,
+    Transaction,
+    TransactionJournal,
+    TransactionStep,
+)
 
 DIRECTORY = "/var/lib/infisical-upgrade"
 PROJECT = "infisical-upgrade"
@@ -31,27 +36,27 @@ _EDGE = f"{_ROOT}/ingress/closed"
 _FLUSH = "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -n 1 flushdb"
 
 
-def _release(work: Work) -> str:
+def _release(work: StepContext) -> str:
     return str(work.plan["release"])
 
 
-def _stamp(work: Work) -> str:
+def _stamp(work: StepContext) -> str:
     return _release(work).partition("-")[0]
 
 
-def _aside(work: Work) -> str:
+def _aside(work: StepContext) -> str:
     return f"{MAIN}_before_{_stamp(work)}"
 
 
-def _kept(work: Work, name: str) -> Path:
+def _kept(work: StepContext, name: str) -> Path:
     return work.runner.path(f"{RELEASES}/{_release(work)}/{name}")
 
 
-def _make_release(work: Work) -> None:
+def _make_release(work: StepContext) -> None:
     releases.make(work.runner, release=_release(work))
 
 
-def _note_failure(work: Work) -> None:
+def _note_failure(work: StepContext) -> None:
     """Note when the change failed, and remove its dump: the data themselves are in use again."""
     _remove_dump(work)
     _forget_older(work)
@@ -60,43 +65,43 @@ def _note_failure(work: Work) -> None:
     write(_kept(work, "failed"), f"{at} {work.plan['image']}\n".encode())
 
 
-def _record(work: Work) -> None:
+def _record(work: StepContext) -> None:
     same = bool(work.plan["same_ingress"])
     plan = proof.ProofPlan(**work.plan["proof"])
     before = proof.record_before(work.runner, plan, work.plan["port"], same_ingress=same)
     work.keep(before=asdict(before) if before else None)
 
 
-def _close(work: Work) -> None:
+def _close(work: StepContext) -> None:
     if work.plan["edge"]:
         write(work.runner.path(_EDGE), b"")
 
 
-def _open(work: Work) -> None:
+def _open(work: StepContext) -> None:
     remove(work.runner.path(_EDGE))
 
 
-def _pause(work: Work) -> None:
+def _pause(work: StepContext) -> None:
     data.stop(work.runner, "infisical")
 
 
-def _serve_again(work: Work) -> None:
+def _serve_again(work: StepContext) -> None:
     """Start what ran before, and wait until it is healthy."""
     stack.up(work.runner, file=_COMPOSE)
     stack.refuse_unhealthy(work.runner, work.plan["timeout"])
 
 
-def _dump(work: Work) -> None:
+def _dump(work: StepContext) -> None:
     _remove_dump(work)
     backup.dump(work.runner, directory=f"{RELEASES}/{_release(work)}")
 
 
-def _remove_dump(work: Work) -> None:
+def _remove_dump(work: StepContext) -> None:
     shutil.rmtree(_kept(work, "snapshot"), ignore_errors=True)
     _kept(work, "database.dump").unlink(missing_ok=True)
 
 
-def _load(work: Work) -> None:
+def _load(work: StepContext) -> None:
     """Load the dump of the data next to them; with `data` in the plan, that of another release."""
     own = _take(work, _release(work))
     desired = _take(work, work.plan["data"]) if work.plan["data"] else own
@@ -118,7 +123,7 @@ def _load(work: Work) -> None:
     work.keep(loaded=loaded.transaction)
 
 
-def _take(work: Work, release: str) -> Mapping[str, object]:
+def _take(work: StepContext, release: str) -> Mapping[str, object]:
     """Select the dump of a release for the next load, and return its manifest."""
     link, target = work.path("fetched"), work.runner.path(f"{RELEASES}/{release}/snapshot")
     _remove_fetched(work)
@@ -128,7 +133,7 @@ def _take(work: Work, release: str) -> Mapping[str, object]:
     return found
 
 
-def _remove_fetched(work: Work) -> None:
+def _remove_fetched(work: StepContext) -> None:
     fetched = work.path("fetched")
     if fetched.is_symlink():
         fetched.unlink()
@@ -136,11 +141,11 @@ def _remove_fetched(work: Work) -> None:
         shutil.rmtree(fetched, ignore_errors=True)
 
 
-def _clean(work: Work) -> None:
+def _clean(work: StepContext) -> None:
     snapshot.clean(work.runner, directory=DIRECTORY, project=PROJECT)
 
 
-def _swap(work: Work) -> None:
+def _swap(work: StepContext) -> None:
     runner = work.runner
     data.stop(runner)
     if "started" not in work.journal.kept:
@@ -155,7 +160,7 @@ def _swap(work: Work) -> None:
     work.keep(swapped=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
 
 
-def _put_back(work: Work) -> None:
+def _put_back(work: StepContext) -> None:
     """Bring back the data, the files and the names of the images; the containers are stopped then.
 
     Data that may have been written to since the swap are given up, and kept.
@@ -182,7 +187,7 @@ def _put_back(work: Work) -> None:
     work.keep(given_up=[asdict(each) for each in data.list_given_up(runner, _stamp(work))])
 
 
-def _check(work: Work) -> None:
+def _check(work: StepContext) -> None:
     """Start the new version so that only the host reaches it, and check it there.
 
     It reaches nothing but its databases.
@@ -203,7 +208,7 @@ def _check(work: Work) -> None:
     work.tell(*sentences)
 
 
-def _end_closed(work: Work) -> None:
+def _end_closed(work: StepContext) -> None:
     """End what the stack has only while it is checked."""
     stack.close_port(work.runner, stack.PROJECT)
     redis = data.of_service(work.runner, "redis")
@@ -212,7 +217,7 @@ def _end_closed(work: Work) -> None:
     remove(work.runner.path(_CLOSED))
 
 
-def _connect(work: Work) -> None:
+def _connect(work: StepContext) -> None:
     """Start the new version as it stays, open the edge, and check the public address."""
     runner, plan = work.runner, proof.ProofPlan(**work.plan["proof"])
     stack.up(runner, file=_COMPOSE)
@@ -224,7 +229,7 @@ def _connect(work: Work) -> None:
     proof.check_open_address(runner, plan, before)
 
 
-def _remove_old(work: Work) -> None:
+def _remove_old(work: StepContext) -> None:
     """Remove the old data, and earlier ones that were given up without a write."""
     data.remove_volume(work.runner, _aside(work))
     gone, kept = data.forget_given_up(work.runner)
@@ -236,7 +241,7 @@ def _remove_old(work: Work) -> None:
     _forget_older(work)
 
 
-def _forget_older(work: Work) -> None:
+def _forget_older(work: StepContext) -> None:
     """Remove the notes that the version before has made."""
     for name in ("writes", "loaded", "started", "begun"):
         remove(work.path(name))
@@ -249,7 +254,7 @@ _SWAP, _CHECK = "put the new data in place", "start and check the new version, c
 _CONNECT, _REMOVE = "open it", "remove the old data"
 
 
-def _read_older(runner: Runner, text: str) -> Journal:
+def _read_older(runner: Runner, text: str) -> TransactionJournal:
     """Return the journal for `<release> <phase> <image>`, as the version before has written it."""
     release, phase, _ = text.split()
     steps = {
@@ -267,7 +272,7 @@ def _read_older(runner: Runner, text: str) -> Journal:
     kept = {"swapped": f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"}
     for name in ("loaded", "started"):
         kept[name] = (runner.text(f"{DIRECTORY}/{name}") or "").strip()
-    journal = Journal("upgrade", began, step, way, kept=kept)
+    journal = TransactionJournal("upgrade", began, step, way, kept=kept)
     if noted := (runner.text(f"{DIRECTORY}/writes") or "").split():
         since, writes, *images = noted
         journal.kept["writes"] = asdict(WriteNote(since, writes, tuple(images)))
@@ -279,16 +284,16 @@ TRANSACTION = Transaction(
     DIRECTORY,
     "a change of version",
     (
-        Step(_KEEP, _make_release, _note_failure),
-        Step(_READ, _record),
-        Step(_CLOSE, _close, _open),
-        Step(_PAUSE, _pause, _serve_again),
-        Step(_DUMP, _dump, _remove_dump),
-        Step(_LOAD, _load, _clean),
-        Step(_SWAP, _swap, _put_back),
-        Step(_CHECK, _check, _end_closed),
-        Step(_CONNECT, _connect, _close),
-        Step(_REMOVE, _remove_old),
+        TransactionStep(_KEEP, _make_release, _note_failure),
+        TransactionStep(_READ, _record),
+        TransactionStep(_CLOSE, _close, _open),
+        TransactionStep(_PAUSE, _pause, _serve_again),
+        TransactionStep(_DUMP, _dump, _remove_dump),
+        TransactionStep(_LOAD, _load, _clean),
+        TransactionStep(_SWAP, _swap, _put_back),
+        TransactionStep(_CHECK, _check, _end_closed),
+        TransactionStep(_CONNECT, _connect, _close),
+        TransactionStep(_REMOVE, _remove_old),
     ),
     goes_on_from=_CHECK,
     proven_from=_REMOVE,

@@ -37,7 +37,7 @@ from infisical_iac.stack import compose, edge, session
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.deploy import configure_containers, run_containers
 from infisical_iac.stack.keys import make, question_for
-from infisical_iac.stack.model import describe_kept_data
+from infisical_iac.stack.model import describe_kept_data, parse_given_up
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.preflight import Preflight
 from infisical_iac.workspace.privileges import OF_IDENTITIES, OF_PERSONS
@@ -346,7 +346,7 @@ def go_back(site: Site) -> str:
         complete(site.settings.workspace.admin_email, restoring.more)
     # After a killed rollback, the phase does not show whether the data had been swapped.
     touched = phase in ("data", "backing", "back")
-    kept = "".join(f" {each}" for each in describe_kept_data(said.splitlines()))
+    kept = "".join(f" {each}" for each in describe_kept_data(parse_given_up(said.splitlines())))
     return restoring.serve_again(touched=touched, kept=kept)
 
 

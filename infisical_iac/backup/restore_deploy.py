@@ -23,7 +23,7 @@ from infisical_iac.host.deploy import foundation, share
 from infisical_iac.host.firewall import end_egress
 from infisical_iac.host.site import Site, at, site_of
 from infisical_iac.stack import edge, keys, session
-from infisical_iac.stack.model import given_up_after_proof
+from infisical_iac.stack.model import given_up_after_proof, parse_after_proof
 from infisical_iac.workspace import checks, credential_file, credentials
 from infisical_iac.workspace.canary import NONE as NO_CANARY
 from infisical_iac.workspace.canary import is_alive
@@ -162,7 +162,10 @@ def _prove(desired: Workspace, site: Site) -> None:
     kept = restore.do("end", doing="end the restore").splitlines()
     _proven.add(host.name)
     sentences += _old_data(dict(line.split(" ", 1) for line in kept))
-    journal.current().operator_notes += [*sentences, *given_up_after_proof(kept)]
+    journal.current().operator_notes += [
+        *sentences,
+        *given_up_after_proof(*parse_after_proof(kept)),
+    ]
 
 
 def _administrator(port: int) -> Client:

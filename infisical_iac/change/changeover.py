@@ -13,21 +13,21 @@ from typing import ClassVar
 from pyinfra import logger
 from pyinfra.context import host
 
+from infisical_iac.agent import releases as kept_on_host
+from infisical_iac.agent.data import GivenUp
+from infisical_iac.agent.releases import RELEASES
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import releases
-from infisical_iac.change.releases import RELEASES, Release, UnfinishedChange
+from infisical_iac.change.releases import Release, UnfinishedChange
+from infisical_iac.core.agent import ask, perform, question
 from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.images import Images
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import session
-from infisical_iac.stack.model import (
-    GivenUp,
-    given_up_after_proof,
-    parse_given_up,
-)
+from infisical_iac.stack.model import given_up_after_proof, parse_after_proof
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.checks import Before
 
@@ -38,20 +38,19 @@ PROJECT = "infisical-upgrade"
 UNKNOWN = Before({}, public=False)
 
 
-def release_step(name: str, *arguments: str, doing: str) -> str:
-    """Run a step of releases.sh and return its output. Raises CommandFailed."""
-    return run(script("releases", name, *arguments), doing=doing)
-
-
 def read_releases() -> list[Release]:
     """Return the releases that the current host keeps, the newest first."""
-    return releases.parse_releases(release_step("list", doing="list the releases").splitlines())
+    return releases.read_releases(ask(question(kept_on_host.kept)))
 
 
 def read_given_up() -> list[GivenUp]:
     """Return the kept data of changes that were given up."""
-    lines = release_step("given_up", doing="list the data that were given up").splitlines()
-    return parse_given_up(lines)
+    return ask(question(kept_on_host.given_up))
+
+
+def reset_release(name: str) -> list[str]:
+    """Give the images of a release their names back, and return those that are missing."""
+    return perform(question(kept_on_host.reset, release=name), doing="bring the old images back")
 
 
 def discard_releases(settings: Settings, image: str) -> None:
@@ -60,9 +59,11 @@ def discard_releases(settings: Settings, image: str) -> None:
         read_releases(), settings.stack.keep_releases, {*settings.images, image}
     )
     if surplus.releases:
-        release_step("forget", *surplus.releases, doing="remove releases nobody needs")
+        old = question(kept_on_host.forget, releases=surplus.releases)
+        perform(old, doing="remove releases nobody needs")
     if surplus.images:
-        release_step("drop", *surplus.images, doing="remove images nobody needs")
+        old = question(kept_on_host.drop, images=surplus.images)
+        perform(old, doing="remove images nobody needs")
 
 
 def starting(was: Images, image: str) -> UnfinishedChange:
@@ -121,7 +122,8 @@ class Changeover(ABC):
     def begin(self) -> None:
         """Keep the running version as a release, and record the change on the host."""
         name, _, image = self.unfinished
-        release_step("make", name, doing="keep what runs as a release")
+        kept = question(kept_on_host.make, release=name)
+        perform(kept, doing="keep what runs as a release")
         self.step("begin", name, image, doing="begin the change of version")
 
     def dump(self, *, pausing: bool) -> None:
@@ -187,7 +189,7 @@ class Changeover(ABC):
         self.open_()
         output = self.step("end", doing="end the change of version")
         discard_releases(self.settings, self.unfinished.image)
-        return given_up_after_proof(output.splitlines())
+        return given_up_after_proof(*parse_after_proof(output.splitlines()))
 
     @contextmanager
     def or_back(self) -> Iterator[None]:

@@ -1,10 +1,11 @@
 """Refuse changes of version that would break the data, and list the releases that a host keeps."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from infisical_iac.agent.releases import KeptRelease, Room
 from infisical_iac.backup import manifest
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.core.errors import FileError, Refused
@@ -72,22 +73,23 @@ def parse_unfinished(state: str) -> UnfinishedChange | None:
     return UnfinishedChange(*state.split()) if state else None
 
 
-def parse_releases(lines: Sequence[str]) -> list[Release]:
-    """Return the releases in the output of `releases.sh list`, the newest first.
+def read_releases(kept: Iterable[KeptRelease]) -> list[Release]:
+    """Return the releases that a host keeps, the newest first.
 
     A release whose manifest can't be read counts as one without a manifest.
     """
-    found: dict[str, Release] = {}
-    for line in lines:
-        match line.split(" ", 4):
-            case ["release", name]:
-                found[name] = Release(name, {}, {})
-            case ["image", name, service, reference, id]:
-                found[name].images[service] = reference
-                found[name].ids[service] = id
-            case ["manifest", name, *_]:
-                found[name] = _with_manifest(found[name], line.split(" ", 2)[2])
-    return sorted(found.values(), key=lambda each: each.name, reverse=True)
+    found = (
+        _with_manifest(
+            Release(
+                each.name,
+                {image.service: image.reference for image in each.images},
+                {image.service: image.id for image in each.images},
+            ),
+            each.manifest,
+        )
+        for each in kept
+    )
+    return sorted(found, key=lambda each: each.name, reverse=True)
 
 
 def _with_manifest(release: Release, text: str) -> Release:
@@ -202,31 +204,6 @@ _ROLLBACK = "`infisical-iac rollback` goes back to a release that was kept"
 _SPARE_KIB = 256 * 1024
 
 
-class Disk(NamedTuple):
-    """A file system: the number of its device, and its free KiB."""
-
-    device: int
-    free: int
-
-
-class FreeSpace(NamedTuple):
-    """The free space on a host, and the size of the database in KiB.
-
-    Attributes:
-        images: the disk where Docker unpacks images.
-        volumes: the disk where Docker keeps data, which may be a data volume.
-        releases: the disk for dumps. All three may be the same.
-        data: the size of the database.
-        aside: the names of volumes with data that were given up, which take space.
-    """
-
-    images: Disk
-    volumes: Disk
-    releases: Disk
-    data: int
-    aside: tuple[str, ...] = ()
-
-
 def list_version_changes(was: Images, desired: Images, *, same_bytes: bool) -> dict[str, str]:
     """Return the programs whose version changes, each with "old → new".
 
@@ -293,13 +270,17 @@ def refuse_other_major(was: Images, desired: Images) -> None:
         )
 
 
-def check_free_space(space: FreeSpace, *, images: int) -> None:
-    """Raise Refused if the dump, the new database and `images` KiB of images don't fit."""
-    new = space.data + _SPARE_KIB
+def check_free_space(room: Room, *, images: int, aside: Sequence[str] = ()) -> None:
+    """Raise Refused if the dump, the new database and `images` KiB of images don't fit.
+
+    Args:
+        aside: the names of data that were given up, which take space.
+    """
+    new = room.data + _SPARE_KIB
     parts = (
-        ("Docker's images", space.images, images),
-        ("Docker's volumes", space.volumes, new),
-        ("/var/backups", space.releases, new),
+        ("Docker's images", room.images, images),
+        ("Docker's volumes", room.volumes, new),
+        ("/var/backups", room.releases, new),
     )
     for device in dict.fromkeys(disk.device for _, disk, _ in parts):
         here = [each for each in parts if each[1].device == device]
@@ -311,12 +292,5 @@ def check_free_space(space: FreeSpace, *, images: int) -> None:
             raise Refused(
                 f"the change of version may take {needed // 1024} MB for images, a dump and a new "
                 f"database next to the old one, and {where} has {free // 1024} MB free: make room"
-                + (
-                    f", or remove data that were given up ({', '.join(space.aside)})"
-                    if space.aside
-                    else ""
-                )
+                + (f", or remove data that were given up ({', '.join(aside)})" if aside else "")
             )
-
-
-RELEASES = "/var/backups/infisical-iac/upgrades"

@@ -5,15 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pyinfra.context import host
-
 from infisical_iac.agent import restic
 from infisical_iac.agent.keys import derive
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.change import keys
 from infisical_iac.change.keys import Key, UnfinishedRotation, parse_targets, parse_unfinished
 from infisical_iac.core import audit, connection, journal
-from infisical_iac.core.agent import Question, perform, question
+from infisical_iac.core.agent import Question, ask, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -28,7 +26,7 @@ from infisical_iac.instance.login import client_secret_of
 from infisical_iac.instance.settings import MAIL_PASSWORD, GivenSecret
 from infisical_iac.stack import compose, session
 from infisical_iac.stack.settings import StackSettings
-from infisical_iac.stack.state import COMPOSE_FILE, Upgrades
+from infisical_iac.stack.state import COMPOSE_FILE, upgrade_question
 from infisical_iac.workspace import checks, licensing
 from infisical_iac.workspace.checks import Before
 
@@ -329,7 +327,7 @@ def end_unfinished(found: UnfinishedRotation, settings: Settings, project: str) 
 
 def refuse_encryption_key(settings: StackSettings) -> Refused:
     """Return the refusal to rotate the encryption key of the current host's Infisical."""
-    was = host.get_fact(Upgrades, desired=settings.infisical_reference).was
+    was = ask(upgrade_question(settings.infisical_reference)).was
     replaces = run(script("rotation", "replaces"), doing="inspect the table of encryption keys")
     version = was.version if was else settings.infisical_version
     return keys.refuse_encryption_key(version=version, replaces=bool(replaces))

@@ -6,20 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pyinfra.context import host
-
+from infisical_iac.agent import releases as kept_on_host
+from infisical_iac.agent.releases import RELEASES
 from infisical_iac.backup import snapshot
 from infisical_iac.change import changeover, releases
 from infisical_iac.change.changeover import DIRECTORY, PROJECT, Changeover
-from infisical_iac.change.releases import (
-    IMAGE_KIB,
-    RELEASES,
-    Disk,
-    FreeSpace,
-    Release,
-    UnfinishedChange,
-)
+from infisical_iac.change.releases import IMAGE_KIB, Release, UnfinishedChange
 from infisical_iac.core import audit, journal
+from infisical_iac.core.agent import ask, question
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, UserError
 from infisical_iac.core.images import Images
@@ -39,7 +33,7 @@ from infisical_iac.stack.model import (
     with_own_settings,
 )
 from infisical_iac.stack.settings import StackSettings
-from infisical_iac.stack.state import COMPOSE_FILE, DeploymentState, Upgrades, UpgradeState
+from infisical_iac.stack.state import COMPOSE_FILE, DeploymentState, UpgradeState, upgrade_question
 from infisical_iac.workspace import checks
 
 # How the stack runs while a new version is checked.
@@ -134,7 +128,7 @@ class _OnHost(Changeover):
     def back(self) -> str:
         snapshot.clean(DIRECTORY, PROJECT)
         said = self.step("back", doing="bring the old data back")
-        changeover.release_step("reset", self.unfinished.release, doing="bring the old images back")
+        changeover.reset_release(self.unfinished.release)
         session.forget()
         self._up()
         self._end_closed()
@@ -313,22 +307,19 @@ def describe_failure(found: UpgradeState, desired: Images) -> str:
 
 def check_free_space(missing: Sequence[str], settings: Settings) -> None:
     """Raise Refused if there is no space for a change that needs the `missing` images."""
-    said = changeover.release_step("free_space", doing="see how much space is free").split()
-    *disks, data = map(int, said)
-    images, volumes, dumps = map(Disk, disks[::2], disks[1::2])
-    aside = tuple(each.name for each in changeover.read_given_up())
-    space = FreeSpace(images, volumes, dumps, data, aside)
-    releases.check_free_space(space, images=_size(missing, settings.stack))
+    room = ask(question(kept_on_host.free_space))
+    aside = [each.name for each in changeover.read_given_up()]
+    releases.check_free_space(room, aside=aside, images=_size(missing, settings.stack))
 
 
 def refuse_release(release: Release, settings: Settings, *, keep_data: bool) -> Images:
     """Return the images that run. Raises Refused if they can't be rolled back to the release."""
-    was = host.get_fact(Upgrades, desired=settings.stack.infisical_reference).was
+    was = ask(upgrade_question(settings.stack.infisical_reference)).was
     if was is None:
         raise Refused("there is no database on the host: `infisical-iac restore` restores one")
     if keep_data:
-        now = changeover.release_step("migrations", doing="count the migrations")
-        releases.refuse_other_schema(release, int(now))
+        now = ask(question(kept_on_host.migrations))
+        releases.refuse_other_schema(release, now)
         releases.refuse_older_postgres(was, release.runs, "go back without --keep-data")
     check_free_space([], settings)
     return was
@@ -336,7 +327,7 @@ def refuse_release(release: Release, settings: Settings, *, keep_data: bool) -> 
 
 def fetch_release(release: Release, settings: StackSettings) -> str:
     """Return the release's Compose file, after bringing its images to the host."""
-    gone = changeover.release_step("reset", release.name, doing="find its images").splitlines()
+    gone = changeover.reset_release(release.name)
     if gone:
         stack.fetch(gone, stack.sources_of(settings))
     file = f"{RELEASES}/{release.name}/compose.yaml"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from infisical_iac.agent.data import GivenUp
 from infisical_iac.backup.record import size
 from infisical_iac.change.releases import Release, choose, parse_unfinished
 from infisical_iac.cli.options import (
@@ -22,7 +23,7 @@ from infisical_iac.core import bundle
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.own_repository import PYPROJECT
 from infisical_iac.core.terminal import echo, print_data
-from infisical_iac.stack.model import GIVEN_UP_HELP, GivenUp
+from infisical_iac.stack.model import GIVEN_UP_HELP
 
 if TYPE_CHECKING:
     from infisical_iac.change.outdated import PinnedImage, VersionReport

@@ -28,16 +28,17 @@ from infisical_iac.cluster import stack as cluster_stack
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core import audit, connection, journal
+from infisical_iac.core.agent import inspect
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CheckFailed, CommandFailed, RunFailed
 from infisical_iac.core.images import Images
-from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.stack import compose, edge, keys, session
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.model import GIVEN_UP_HELP, describe_given_up, parse_given_up
-from infisical_iac.stack.state import Stack, Upgrades, UpgradeState
+from infisical_iac.stack.state import Stack, UpgradeState, upgrade_question
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.preflight import Preflight
 
@@ -48,7 +49,7 @@ def fetch(release: Release, site: ClusterSite) -> None:
     Raises a UserError.
     """
     image = release.images["infisical"]
-    changeover.release_step("reset", release.name, doing="find its images")
+    changeover.reset_release(release.name)
     for node in site.cluster.connected_nodes:
         with connection.on(node.name):
             if host.get_fact(Stack, compose="", images=[image]).missing([image]):
@@ -231,9 +232,7 @@ def version_change(*, site: ClusterSite, project: str) -> Commands:
     journal.current().kept = None
     settings, waits = site.settings, journal.will_change(upgrade.CHANGE)
     found = (
-        UpgradeState()
-        if waits
-        else shared_fact(Upgrades, desired=settings.stack.infisical_reference)
+        UpgradeState() if waits else inspect(upgrade_question(settings.stack.infisical_reference))
     )
     desired = Images(settings.stack.infisical_reference, settings.cluster.patroni_image)
     changes = (

@@ -9,6 +9,7 @@ from typing import Literal
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
+from infisical_iac.agent.data import GivenUp
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.deploy import backup
 from infisical_iac.backup.manifest import Manifest
@@ -32,7 +33,7 @@ from infisical_iac.host.site import Site
 from infisical_iac.stack import compose, edge, session
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.deploy import given_secrets, ingress, make_keys, run_containers
-from infisical_iac.stack.model import GivenUp, given_up_after_proof, parse_given_up
+from infisical_iac.stack.model import given_up_after_proof, parse_after_proof, parse_given_up
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.checks import Before
@@ -198,7 +199,10 @@ def end(direction: Direction) -> list[str]:
     """
     lines = do(direction, "end", doing=f"end the scale-{direction}").splitlines()
     kept = [each for each in lines if each and not each.startswith(("given-up ", "removed "))]
-    return [*(f"Kept on {host.name}: {each}." for each in kept), *given_up_after_proof(lines)]
+    return [
+        *(f"Kept on {host.name}: {each}." for each in kept),
+        *given_up_after_proof(*parse_after_proof(lines)),
+    ]
 
 
 _PAUSES = "Infisical pauses while its database is dumped and loaded, and while it starts"

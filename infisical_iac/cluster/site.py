@@ -36,7 +36,7 @@ from infisical_iac.host import site as host_site
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
-from infisical_iac.stack.state import Upgrades
+from infisical_iac.stack.state import upgrade_question
 from infisical_iac.workspace.preflight import report
 
 
@@ -156,7 +156,7 @@ def keep_running_version(site: ClusterSite) -> ClusterSite:
 
     Only an upgrade dumps the data first and proves the new version.
     """
-    was = host.get_fact(Upgrades, desired=site.settings.stack.infisical_reference).was
+    was = ask(upgrade_question(site.settings.stack.infisical_reference)).was
     return replace(site, settings=site.settings.keeping(was)) if was else site
 
 

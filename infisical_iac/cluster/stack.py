@@ -31,6 +31,7 @@ from infisical_iac.cluster.stack_state import (
     record_text,
 )
 from infisical_iac.core import connection, files, journal
+from infisical_iac.core.agent import ask
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, Refused
 from infisical_iac.core.files import File
@@ -44,7 +45,7 @@ from infisical_iac.stack import compose, session
 from infisical_iac.stack.model import parse_compose
 from infisical_iac.stack.pull import ImageSources
 from infisical_iac.stack.settings import StackSettings
-from infisical_iac.stack.state import STACK_FILE, Stack, Upgrades
+from infisical_iac.stack.state import STACK_FILE, Stack, upgrade_question
 
 NO_SWARM = "the services can be inspected once the hosts form a Swarm"
 
@@ -74,7 +75,7 @@ def decide_images(missing: Sequence[str], sources: ImageSources) -> Commands:
 
 def _is_refused(settings: StackSettings) -> bool:
     """Return whether the running version can't be changed to the one of the settings."""
-    was = host.get_fact(Upgrades, desired=settings.infisical_reference).was
+    was = ask(upgrade_question(settings.infisical_reference)).was
     if was is None:
         return False
     try:

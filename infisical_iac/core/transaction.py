@@ -1,7 +1,7 @@
 """Start a transaction on the current host, follow its journal, and do its steps of this side.
 
-`agent/transaction.py` runs it. The connection may be lost, and this program may end: the transaction
-goes on, and waits only for the steps that nobody else can do.
+`agent/transaction.py` runs it. The connection may be lost, and this program may end: the
+transaction goes on, and waits only for the steps that nobody else can do.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,13 +13,13 @@ from pyinfra.context import host
 
 from infisical_iac.agent import transaction
 from infisical_iac.agent.runner import Failure
-from infisical_iac.agent.transaction import Journal, Progress
+from infisical_iac.agent.transaction import Progress, TransactionJournal
 from infisical_iac.core.agent import ask, perform, question
 from infisical_iac.core.connection import LOST, explain_loss
 from infisical_iac.core.errors import RunFailed, UserError
 
 # Does a step of a transaction, and returns values for later steps.
-OperatorStep = Callable[[Journal], Mapping[str, Any]]
+OperatorStep = Callable[[TransactionJournal], Mapping[str, Any]]
 
 _ATTACH = "`infisical-iac attach` follows it"
 # How long one request to the host waits for the next step.
@@ -35,7 +35,7 @@ def stamp() -> str:
 
 def begin(
     name: str, began: str, plan: Mapping[str, Any], steps: Mapping[str, OperatorStep] | None = None
-) -> Journal:
+) -> TransactionJournal:
     """Begin a transaction on the current host, follow it, and return its journal at the end.
 
     Args:
@@ -56,7 +56,7 @@ def begin(
 
 def take_up(
     name: str, plan: Mapping[str, Any], steps: Mapping[str, OperatorStep] | None = None
-) -> Journal:
+) -> TransactionJournal:
     """Take up a transaction that has not ended, and follow it; the arguments are those of `begin`.
 
     The plan is used only for one that has none, because an earlier version began it.
@@ -71,7 +71,7 @@ def _of(steps: Mapping[str, OperatorStep], way: str) -> list[str]:
     return [each.removeprefix(f"{way} ") for each in steps if each.startswith(f"{way} ")]
 
 
-def follow(name: str, steps: Mapping[str, OperatorStep]) -> Journal:
+def follow(name: str, steps: Mapping[str, OperatorStep]) -> TransactionJournal:
     """Print the steps of a transaction as they begin, and return its journal at the end.
 
     Raises RunFailed as `begin` does.
@@ -92,7 +92,7 @@ def follow(name: str, steps: Mapping[str, OperatorStep]) -> Journal:
         ) from None
 
 
-def _follow(name: str, title: str, steps: Mapping[str, OperatorStep]) -> Journal:
+def _follow(name: str, title: str, steps: Mapping[str, OperatorStep]) -> TransactionJournal:
     seen, starts = 0, 0
     while True:
         found = ask(question(transaction.progress, name=name, seen=seen, seconds=_SECONDS))
@@ -114,7 +114,7 @@ def _follow(name: str, title: str, steps: Mapping[str, OperatorStep]) -> Journal
             perform(question(transaction.start, name=name), doing=f"take up {title}")
 
 
-def _answer(name: str, journal: Journal, steps: Mapping[str, OperatorStep]) -> None:
+def _answer(name: str, journal: TransactionJournal, steps: Mapping[str, OperatorStep]) -> None:
     step = steps.get(f"{journal.way} {journal.step}")
     if step is None:
         raise RunFailed(
@@ -142,7 +142,7 @@ def explain(failure: Failure | None) -> str:
     return ": ".join(filter(None, (failure.message, failure.remedy)))
 
 
-def _stuck(title: str, journal: Journal) -> RunFailed:
+def _stuck(title: str, journal: TransactionJournal) -> RunFailed:
     reason = explain(journal.stuck) or "its unit ends again and again: see `journalctl`"
     first = f" The first failure: {explain(journal.failure)}" if journal.failure else ""
     return RunFailed(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from infisical_iac.agent import health as agent_health
+from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.health import HealthFacts, MonitorReport
 from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
@@ -18,7 +19,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import describe_left
 from infisical_iac.stack.ingress import assess_certificate
-from infisical_iac.stack.model import GIVEN_UP_HELP, GivenUp, parse_given_up
+from infisical_iac.stack.model import GIVEN_UP_HELP, parse_given_up
 from infisical_iac.stack.settings import image_name
 from infisical_iac.workspace import second_factor
 from infisical_iac.workspace.credential_file import Term, until

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from infisical_iac.agent.data import GivenUp, given_up_of
 from infisical_iac.core.images import Images
 from infisical_iac.stack.ingress_kinds import KINDS
 
@@ -148,49 +149,6 @@ def _networks_of(service: Mapping[str, Any]) -> set[str]:
 
 
 GIVEN_UP_HELP = '`infisical-iac docs upgrade`, "Data that were given up", says how to read them'
-# The prefix of single hosts' volumes; no database of a cluster begins with it.
-_POSTGRES_VOLUMES = "infisical_postgres"
-
-
-class GivenUp(NamedTuple):
-    """Data that were in use until a rollback brought earlier data back.
-
-    Attributes:
-        name: their Docker volume, or their database on a cluster.
-        since: the time from which they were in use, as a UTC timestamp; empty if unknown.
-        writes: the number of writes to them since then; None if unknown.
-        images: the images of Infisical and PostgreSQL that used them; empty if unknown.
-    """
-
-    name: str
-    since: str = ""
-    writes: int | None = None
-    images: tuple[str, ...] = ()
-
-    @property
-    def kind(self) -> str:
-        """Return `Docker volume` or `database`, for messages."""
-        return "Docker volume" if self.name.startswith(_POSTGRES_VOLUMES) else "database"
-
-    @property
-    def is_needed(self) -> bool:
-        """Return whether the data may hold writes that are nowhere else."""
-        return self.writes != 0
-
-    @property
-    def _subject(self) -> str:
-        """Return the subject of a sentence: the number of writes, in words."""
-        since = f" since {self.since}" if self.since else ""
-        if self.writes is None:
-            return f"an unknown number of writes{since}"
-        if self.writes == 0:
-            return f"data that were given up, with no write{since},"
-        return f"{self.writes} write{'s' if self.writes > 1 else ''}{since}"
-
-    def describe(self) -> str:
-        """Return a clause on the writes and their place."""
-        verb = "is" if self.writes == 1 else "are"
-        return f"{self._subject} {verb} in the {self.kind} {self.name}"
 
 
 def parse_given_up(lines: Iterable[str]) -> list[GivenUp]:
@@ -201,9 +159,7 @@ def parse_given_up(lines: Iterable[str]) -> list[GivenUp]:
             case ["given-up", name]:
                 found.append(GivenUp(name))
             case ["given-up", name, since, writes, *images]:
-                number = int(writes) if writes.isdecimal() else None
-                known = "" if since == "unknown" else since
-                found.append(GivenUp(name, known, number, tuple(images)))
+                found.append(given_up_of(name, since, writes, *images))
     return found
 
 
@@ -213,16 +169,21 @@ def describe_given_up(found: Iterable[GivenUp], then: str = "") -> str:
     return f"with all data{then}" + (f"; {described} ({GIVEN_UP_HELP})" if described else "")
 
 
-def describe_kept_data(lines: Iterable[str]) -> list[str]:
+def describe_kept_data(found: Iterable[GivenUp]) -> list[str]:
     """Return sentences on the place of given up data, after a rollback."""
-    return [f"Kept: {each.describe()}; {GIVEN_UP_HELP}." for each in parse_given_up(lines)]
+    return [f"Kept: {each.describe()}; {GIVEN_UP_HELP}." for each in found]
 
 
-def given_up_after_proof(lines: Iterable[str]) -> list[str]:
-    """Return sentences on earlier given up data that a proven change removed or kept."""
+def given_up_after_proof(removed: Iterable[str], kept: Iterable[GivenUp]) -> list[str]:
+    """Return sentences on earlier given up data that a proven change removed, by name, or kept."""
+    return [
+        *(f"Removed {name}: its data were given up, and had no writes." for name in removed),
+        *(f"Kept until you remove the data: {each.describe()}." for each in kept),
+    ]
+
+
+def parse_after_proof(lines: Iterable[str]) -> tuple[list[str], list[GivenUp]]:
+    """Parse a script's lines on given up data into the arguments of `given_up_after_proof`."""
     listed = list(lines)
     gone = [line.split()[1] for line in listed if line.startswith("removed ")]
-    return [
-        *(f"Removed {name}: its data were given up, and had no writes." for name in gone),
-        *(f"Kept until you remove the data: {each.describe()}." for each in parse_given_up(listed)),
-    ]
+    return gone, parse_given_up(listed)

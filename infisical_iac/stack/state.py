@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
+from infisical_iac.agent import releases
 from infisical_iac.agent.files import PathState, states
+from infisical_iac.agent.releases import RunningVersions
 from infisical_iac.core.agent import Question, fact_question, question, together
 from infisical_iac.core.images import Images
 from infisical_iac.core.remote import Fact
@@ -301,28 +303,22 @@ class UpgradeState:
     failed: Mapping[str, FailedChange] = field(default_factory=dict)
 
 
-class Upgrades(Fact[UpgradeState]):
-    """Read the UpgradeState; `desired` is the reference of Infisical's image in the settings."""
+def upgrade_question(desired: str) -> Question[UpgradeState]:
+    """Return the question for the UpgradeState.
 
-    def command(self, desired: str) -> str:
-        return script("releases", "inspect", desired)
+    Args:
+        desired: the reference of Infisical's image in the settings.
+    """
+    return together(_read_versions, question(releases.inspect, desired=desired))
 
-    def process(self, output: list[str]) -> UpgradeState:
-        desired = ""
-        images: dict[str, str] = {}
-        ids: dict[str, str] = {}
-        failed: dict[str, FailedChange] = {}
-        for line in output:
-            match line.split():
-                case ["image", service, reference, *id]:
-                    images[service], ids[service] = reference, "".join(id)
-                case ["desired", id_]:
-                    desired = id_
-                case ["failed", release, at, image]:
-                    failed[image] = FailedChange(release, at)
-        known = "database" in output and images.keys() >= {"infisical", "postgres"}
-        was = Images(images["infisical"], images["postgres"]) if known else None
-        return UpgradeState(was, bool(desired) and desired == ids.get("infisical"), failed)
+
+def _read_versions(found: RunningVersions) -> UpgradeState:
+    failed = {each.image: FailedChange(each.release, each.at) for each in found.failed}
+    infisical, postgres = (found.images.get(each) for each in ("infisical", "postgres"))
+    if not (found.database and infisical and postgres):
+        return UpgradeState(failed=failed)
+    was = Images(infisical.reference, postgres.reference)
+    return UpgradeState(was, bool(found.desired) and found.desired == infisical.id, failed)
 
 
 COMPOSE_FILE = "/etc/infisical/compose.yaml"
@@ -344,6 +340,6 @@ def deployment_question(*, compose: str, images: Sequence[str]) -> Question[Depl
     return together(
         lambda files, upgrade, stack: DeploymentState(files.get(COMPOSE_FILE), upgrade, stack),
         question(states, paths=[COMPOSE_FILE]),
-        fact_question(Upgrades, desired=images[0]),
+        upgrade_question(images[0]),
         fact_question(Stack, compose=compose, images=[*images]),
     )

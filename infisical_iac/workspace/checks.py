@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from infisical_iac.agent import releases
 from infisical_iac.api import contents, instance
 from infisical_iac.api.client import Client
+from infisical_iac.core.agent import ask, question
 from infisical_iac.core.errors import ApiError, CheckFailed, NotBootstrapped, UserError
-from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import edge, session
 from infisical_iac.workspace import canary, isolation, reading
@@ -212,7 +212,7 @@ def _explain_refusal(settings: Settings, error: ApiError) -> str:
     """Return a sentence on a refusal that people may have caused; raise for other answers."""
     if error.status in canary.OF_DATA:
         # Raises if the database does not answer, such as after the loss of its primary.
-        _ask(settings, "migrations", doing="check that the database answers")
+        ask(question(releases.migrations, topology=settings.cluster.topology))
         raise CheckFailed(f"the secrets can't be read: {error.message}", code="checks.data")
     if error.status == 429 or error.status >= 500:
         raise error
@@ -293,16 +293,9 @@ def _present(settings: Settings, ids: Collection[str]) -> set[str]:
         return set()
     # An id that SQL would have to quote is not queried, and never counts as deleted.
     odd = {each for each in ids if not re.fullmatch("[0-9A-Za-z-]{1,64}", each)}
-    doing = "read which secrets the database has"
-    stdin = "".join(f"{each}\n" for each in ids)
-    return odd | set(_ask(settings, "present", doing=doing, stdin=stdin).split())
-
-
-def _ask(settings: Settings, what: str, *, doing: str, stdin: str | None = None) -> str:
-    """Return what releases.sh reads from the database. Raises CommandFailed."""
     # While data move, the host has a database of each topology.
-    command = f"TOPOLOGY={settings.cluster.topology} {script('releases', what)}"
-    return run(command, doing=doing, stdin=stdin)
+    topology = settings.cluster.topology
+    return odd | {*ask(question(releases.present, ids=[*ids], topology=topology))}
 
 
 def _refuse_difference(found: Differences) -> list[str]:

@@ -3,12 +3,12 @@
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
+from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.health import DiskSpace, HealthFacts, MonitorReport, Silence
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.monitoring.health import HealthState, drift_row, rows
-from infisical_iac.stack.model import GivenUp
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 BROKEN_LOG = Log([], broken_at=1)

@@ -79,7 +79,7 @@ def test_data_that_are_given_up_a_second_time_get_another_name(tmp_path: Path) -
     host.volume(MAIN, base="again")
     data.give_up(host, _STAMP, _NOTE)
     assert host.given_up().keys() == {_GIVEN_UP, f"{_GIVEN_UP}_2"}
-    assert data.list_given_up(host, _STAMP)[0] == data.GivenUpData(
+    assert data.list_given_up(host, _STAMP)[0] == data.GivenUp(
         _GIVEN_UP, _SINCE, 3, ("infisical:1", "postgres:1")
     )
 

@@ -10,10 +10,10 @@ import pytest
 from infisical_iac.agent import transaction
 from infisical_iac.agent.runner import Failure, Runner
 from infisical_iac.agent.transaction import (
-    Journal,
-    Step,
+    StepContext,
     Transaction,
-    Work,
+    TransactionJournal,
+    TransactionStep,
     ask_back,
     begin,
     open_transactions,
@@ -32,7 +32,7 @@ _BEGAN = "20261125T101112Z"
 _DIRECTORY = "/var/lib/infisical-test"
 
 
-def _refuse_older(_: Runner, text: str) -> Journal:
+def _refuse_older(_: Runner, text: str) -> TransactionJournal:
     raise AssertionError(text)
 
 
@@ -48,14 +48,14 @@ class _Story:
             "test",
             _DIRECTORY,
             "a test",
-            tuple(Step(name, self._do(name), self._undo(name)) for name in names),
+            tuple(TransactionStep(name, self._do(name), self._undo(name)) for name in names),
             goes_on_from="three",
             proven_from="five",
             read_older=_refuse_older,
         )
 
     def _do(self, name: str) -> transaction.Act:
-        def do(work: Work) -> None:
+        def do(work: StepContext) -> None:
             self._act(f"do {name}")
             work.runner.path(f"/{name}").write_text("")
             self.die(f"done {name}")
@@ -63,7 +63,7 @@ class _Story:
         return do
 
     def _undo(self, name: str) -> transaction.Act:
-        def undo(work: Work) -> None:
+        def undo(work: StepContext) -> None:
             self._act(f"undo {name}")
             work.runner.path(f"/{name}").unlink(missing_ok=True)
             self.die(f"undone {name}")
@@ -231,7 +231,7 @@ class _Operator:
     def __init__(self, host: FakeRunner, story: _Story) -> None:
         self.host, self.story = host, story
 
-    def follow(self, answers: dict[str, dict[str, str] | None]) -> Journal:
+    def follow(self, answers: dict[str, dict[str, str] | None]) -> TransactionJournal:
         """Answer each step that waits, and return the journal at the end."""
         for _ in range(10):
             journal = run(self.host, self.story.kind)

@@ -26,7 +26,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
     monkeypatch.setattr(compose, "up", made.up)
     monkeypatch.setattr(compose, "published_port", lambda: 8080)
     monkeypatch.setattr(stack, "roll_out", made.roll_out)
-    monkeypatch.setattr(cluster_site, "host", made)
+    monkeypatch.setattr(cluster_site, "ask", made.ask)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(checks, "record_before", lambda *_: None)
     monkeypatch.setattr(checks, "check_as_before", made.pass_checks)

@@ -57,7 +57,7 @@ class NotingHost(Noting):
         self.note("roll out")
         self.rolled_out = site.settings
 
-    def get_fact(self, _: object, desired: str) -> UpgradeState:
+    def ask(self, _: object) -> UpgradeState:
         return UpgradeState(self.was)
 
     def up(self, timeout: int) -> None:

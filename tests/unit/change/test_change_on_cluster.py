@@ -80,7 +80,7 @@ def leader(monkeypatch: pytest.MonkeyPatch) -> _Leader:
     monkeypatch.setattr(stack, "roll_out", made.roll_out)
     monkeypatch.setattr(edge, "close_on", lambda *_: made.note("close"))
     monkeypatch.setattr(edge, "open_on", lambda _: made.note("open"))
-    monkeypatch.setattr(changeover, "release_step", lambda *_, **__: "")
+    monkeypatch.setattr(changeover, "perform", lambda *_, **__: [])
     monkeypatch.setattr(changeover, "discard_releases", lambda *_: None)
     monkeypatch.setattr(changeover, "read_releases", lambda: [_RELEASE])
     monkeypatch.setattr(changeover, "write", lambda *_: None)

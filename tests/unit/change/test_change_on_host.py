@@ -88,7 +88,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(compose, "up", made.up)
     monkeypatch.setattr(compose, "compose_text", lambda: made.compose)
     monkeypatch.setattr(compose, "forward_port", made.forward)
-    monkeypatch.setattr(changeover, "release_step", lambda *_, **__: "")
+    monkeypatch.setattr(changeover, "perform", lambda *_, **__: [])
     monkeypatch.setattr(changeover, "discard_releases", lambda *_: None)
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 2})

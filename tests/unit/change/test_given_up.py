@@ -2,11 +2,12 @@
 
 import pytest
 
+from infisical_iac.agent.data import GivenUp
 from infisical_iac.stack.model import (
-    GivenUp,
     describe_given_up,
     describe_kept_data,
     given_up_after_proof,
+    parse_after_proof,
     parse_given_up,
 )
 
@@ -31,7 +32,7 @@ def test_data_that_were_given_up_are_parsed(words: str, found: GivenUp, is_neede
 
 def test_no_data_are_reported_if_none_were_given_up() -> None:
     assert describe_given_up([]) == "with all data"
-    assert describe_kept_data([]) == given_up_after_proof([]) == []
+    assert describe_kept_data([]) == given_up_after_proof([], []) == []
 
 
 def test_data_of_a_cluster_are_in_a_database() -> None:
@@ -40,7 +41,8 @@ def test_data_of_a_cluster_are_in_a_database() -> None:
 
 
 def test_a_proven_change_reports_removed_and_kept_data() -> None:
-    removed, kept = given_up_after_proof([f"removed {_NAME}", f"given-up {_NAME}_2 {_SINCE} 2 i p"])
+    said = [f"removed {_NAME}", f"given-up {_NAME}_2 {_SINCE} 2 i p"]
+    removed, kept = given_up_after_proof(*parse_after_proof(said))
     assert removed.startswith("Removed ")
     assert f"{_NAME}:" in removed
     assert kept.startswith("Kept ")

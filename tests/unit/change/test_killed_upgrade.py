@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.change.releases import RELEASES
+from infisical_iac.agent.releases import RELEASES
 from tests.unit.fake_host import MAIN, FakeHost, make_host
 
 _STATE = "/var/lib/infisical-upgrade/state"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.change.releases import RELEASES
+from infisical_iac.agent.releases import RELEASES
 from tests.unit.fake_cluster import FakeNode, make_node
 
 _STATE = "/var/lib/infisical-upgrade/state"

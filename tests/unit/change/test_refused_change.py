@@ -17,7 +17,7 @@ from infisical_iac.core.errors import ApiError, CheckFailed, Refused, UserError
 from infisical_iac.core.images import Images
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.compose import compose_file
-from infisical_iac.stack.state import StackState, Upgrades, UpgradeState
+from infisical_iac.stack.state import StackState, UpgradeState
 from infisical_iac.workspace import canary, checks
 from tests.unit import clusters
 from tests.unit.change.planned_host import (
@@ -149,7 +149,7 @@ def test_a_cluster_rolls_out_other_settings_with_the_running_version(
 
     for module in (cluster_stack, cluster_change):
         monkeypatch.setattr(module, "host", host)
-    monkeypatch.setattr(cluster_change, "shared_fact", lambda *_, **__: UpgradeState(was))
+    monkeypatch.setattr(cluster_change, "inspect", lambda _: UpgradeState(was))
     monkeypatch.setattr(cluster_stack, "observe_stack", lambda _: ClusterStackState())
     monkeypatch.setattr(cluster_stack, "desired_stack", record)
     site = clusters.site(**changes, redis_memory="512m")
@@ -171,10 +171,10 @@ def test_a_node_fetches_no_image_of_a_version_that_is_refused(
     runs, desired = clusters.settings(), clusters.settings(infisical_version=version)
     was = Images(runs.stack.infisical_reference, runs.cluster.patroni_image)
 
-    def get_fact(fact: type, **_: object) -> object:
-        there = frozenset(runs.images) - {runs.stack.redis_image}
-        return UpgradeState(was) if fact is Upgrades else StackState(images=there)
+    def get_fact(_: type, **__: object) -> object:
+        return StackState(images=frozenset(runs.images) - {runs.stack.redis_image})
 
+    monkeypatch.setattr(cluster_stack, "ask", lambda _: UpgradeState(was))
     monkeypatch.setattr(cluster_stack, "host", host)
     monkeypatch.setattr(host, "get_fact", get_fact, raising=False)
     fetch = get_generator(cluster_stack.node_images)

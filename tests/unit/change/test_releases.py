@@ -4,13 +4,14 @@ import json
 
 import pytest
 
+from infisical_iac.agent.releases import KeptRelease, ServiceImage
 from infisical_iac.change.releases import (
     Release,
     UnfinishedChange,
     choose,
     find_surplus,
-    parse_releases,
     parse_unfinished,
+    read_releases,
     refuse_other_schema,
 )
 from infisical_iac.core.errors import Refused
@@ -29,22 +30,21 @@ _MANIFEST = json.dumps(
 )
 
 
-def _lines(name: str, version: str, *, whole: bool = True) -> list[str]:
-    return [
-        f"release {name}",
-        f"image {name} infisical infisical/infisical:{version} sha256:{version}",
-        f"image {name} postgres postgres:17.11 sha256:postgres",
-        f"image {name} redis redis:8.2.3 sha256:redis",
-        *([f"manifest {name} {_MANIFEST}"] if whole else []),
-    ]
+def _kept(name: str, version: str, manifest: str = "") -> KeptRelease:
+    images = (
+        ServiceImage("infisical", f"infisical/infisical:{version}", f"sha256:{version}"),
+        ServiceImage("postgres", "postgres:17.11", "sha256:postgres"),
+        ServiceImage("redis", "redis:8.2.3", "sha256:redis"),
+    )
+    return KeptRelease(name, images, manifest)
 
 
 def _releases() -> list[Release]:
-    return parse_releases(
+    return read_releases(
         [
-            *_lines("20261101T000000Z-v0.163.0", "v0.163.0"),
-            *_lines("20261110T000000Z-v0.164.0", "v0.164.0", whole=False),
-            *_lines("20261120T000000Z-v0.165.0", "v0.165.0"),
+            _kept("20261101T000000Z-v0.163.0", "v0.163.0", _MANIFEST),
+            _kept("20261110T000000Z-v0.164.0", "v0.164.0"),
+            _kept("20261120T000000Z-v0.165.0", "v0.165.0", _MANIFEST),
         ]
     )
 
@@ -60,7 +60,7 @@ def test_releases_are_read_with_the_newest_first() -> None:
 
 
 def test_a_release_with_an_unreadable_manifest_cannot_be_chosen() -> None:
-    (found,) = parse_releases([*_lines("a", "v1.0.0", whole=False), "manifest a {}"])
+    (found,) = read_releases([_kept("a", "v1.0.0", "{}")])
     assert found.manifest is None
 
 

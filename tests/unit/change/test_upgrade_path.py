@@ -2,9 +2,9 @@
 
 import pytest
 
+from infisical_iac.agent.releases import DiskRoom as Disk
+from infisical_iac.agent.releases import Room
 from infisical_iac.change.releases import (
-    Disk,
-    FreeSpace,
     check_free_space,
     list_version_changes,
     refuse_change,
@@ -152,14 +152,14 @@ def test_a_change_needs_space_for_dump_database_and_images() -> None:
 
 
 def test_volumes_of_data_given_up_are_named_where_the_disk_is_full() -> None:
-    space = _free_space(1, data=1000 * _MIB)._replace(aside=("infisical_postgres_given_up_x",))
+    space, aside = _free_space(1, data=1000 * _MIB), ["infisical_postgres_given_up_x"]
     with pytest.raises(Refused, match=r"given up \(infisical_postgres_given_up_x\)"):
-        check_free_space(space, images=0)
+        check_free_space(space, images=0, aside=aside)
 
 
-def _free_space(free: int, *, data: int) -> FreeSpace:
+def _free_space(free: int, *, data: int) -> Room:
     """Return the free space of a single disk, which got fuller while it was read."""
-    return FreeSpace(Disk(1, free + 4), Disk(1, free), Disk(1, free + 2), data)
+    return Room(Disk(1, free + 4), Disk(1, free), Disk(1, free + 2), data)
 
 
 def test_each_disk_needs_space_for_its_own_part() -> None:
@@ -174,6 +174,6 @@ def test_each_disk_needs_space_for_its_own_part() -> None:
         ),
     ):
         with pytest.raises(Refused, match=f"the disk {output}"):
-            check_free_space(FreeSpace(images, volumes, releases, 1000 * _MIB), images=500 * _MIB)
-    just_enough = FreeSpace(Disk(1, 500 * _MIB), Disk(2, part), Disk(3, part), 1000 * _MIB)
+            check_free_space(Room(images, volumes, releases, 1000 * _MIB), images=500 * _MIB)
+    just_enough = Room(Disk(1, 500 * _MIB), Disk(2, part), Disk(3, part), 1000 * _MIB)
     check_free_space(just_enough, images=500 * _MIB)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.health import DiskSpace
 from infisical_iac.cluster.model import NodeState
 from infisical_iac.cluster.stack_state import NodeHealth
@@ -13,7 +14,6 @@ from infisical_iac.cluster.status import rows
 from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.monitoring.health import drift_row
-from infisical_iac.stack.model import GivenUp
 from infisical_iac.stack.settings import with_digest
 from tests.unit.health_rows import GIB, changed, observed
 from tests.unit.settings_of import settings_of

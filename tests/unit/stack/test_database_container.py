@@ -7,7 +7,7 @@ import pytest
 from tests.unit.fake_host import make_host
 
 
-@pytest.mark.parametrize("step", [("releases", "migrations"), ("rotation", "replaces")])
+@pytest.mark.parametrize("step", [("rotation", "replaces")])
 def test_the_database_is_found_whatever_its_container_is_called(
     tmp_path: Path, step: tuple[str, ...]
 ) -> None:

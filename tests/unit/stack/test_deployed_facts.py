@@ -97,18 +97,24 @@ def test_each_drift_of_a_container_is_named(
 
 def test_the_deployed_stack_is_read_in_one_query() -> None:
     asked = deployment_question(compose="services: {}", images=["infisical:1", "postgres:17"])
-    upgrade = [
-        "database",
-        "image infisical infisical/infisical:v1.2.3 sha256:1",
-        "image postgres postgres:17.11 sha256:2",
-        "desired sha256:1",
-    ]
+    images = {
+        "infisical": ("infisical/infisical:v1.2.3", "sha256:1"),
+        "postgres": ("postgres:17.11", "sha256:2"),
+    }
+    upgrade = {
+        "database": True,
+        "images": {
+            name: {"service": name, "reference": reference, "id": id}
+            for name, (reference, id) in images.items()
+        },
+        "desired": "sha256:1",
+    }
     file = "/etc/infisical/compose.yaml"
     state = asked.read([{file: _file("600", _HASH)}, upgrade, _UP_TO_DATE])
     assert state.file == PathState("regular file", "600", "root:root", _HASH)
     assert state.upgrade.was == Images("infisical/infisical:v1.2.3", "postgres:17.11")
     assert state.stack == Stack().process(_UP_TO_DATE)
-    assert asked.read([{}, [], _UP_TO_DATE]).file is None
+    assert asked.read([{}, {}, _UP_TO_DATE]).file is None
 
 
 def test_the_engines_version_and_compose_are_read() -> None:

@@ -1,5 +1,6 @@
 """Test the checks that a new version must pass before it is kept."""
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import pytest
 
 from infisical_iac.api import instance
 from infisical_iac.api.client import Client
+from infisical_iac.core.agent import Question
 from infisical_iac.core.errors import CheckFailed, CommandFailed, NotBootstrapped, UserError
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.stack import edge, session
@@ -73,14 +75,18 @@ class World(FakeInfisical):
         """Return no files, because no service has credentials on the host."""
         return ""
 
+    def ask(self, asked: Question[Any]) -> Any:
+        """Answer for the host's database."""
+        (call,) = asked.calls
+        arguments = json.loads(call.arguments)
+        self.asked.append(arguments["topology"])
+        if not self.database_runs:
+            raise CommandFailed(_STOPPED)
+        rows = {each["id"] for secrets in self.stored.values() for each in secrets}
+        return sorted(rows & {*arguments["ids"]}) if "ids" in arguments else len(rows)
+
     def run(self, command: str, *, doing: str, stdin: str | None = None) -> str:
-        """Answer the host's curl and its database."""
-        if "releases.sh" in command:
-            self.asked.append(command)
-            if not self.database_runs:
-                raise CommandFailed(f"could not {doing}: {_STOPPED}")
-            rows = {each["id"] for secrets in self.stored.values() for each in secrets}
-            return "\n".join(rows & {*(stdin or "").split()})
+        """Answer the host's curl."""
         if not self.public:
             raise CommandFailed(f"could not {doing}")
         return ""
@@ -94,7 +100,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(session, "administrator", made.person)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(time, "sleep", made.waited.append)
-    monkeypatch.setattr(checks, "run", made.run)
+    monkeypatch.setattr(checks, "ask", made.ask)
     monkeypatch.setattr(reading, "run", made.files)
     monkeypatch.setattr(reconcile, "read_text", lambda path: made.memory)
     monkeypatch.setattr(edge, "run", made.run)
@@ -392,7 +398,7 @@ def test_the_serving_database_is_queried_while_a_host_has_two(world: World, topo
     then = _before(settings)
     world.lose(lost)
     check_as_before(settings, "chainalign", then, port=_PORT, same_data=True)
-    assert [each.split()[0] for each in world.asked] == [f"TOPOLOGY={topology}"]
+    assert world.asked == [topology]
 
 
 def _check_usable(then: Before | None) -> tuple[list[str], bool]:
