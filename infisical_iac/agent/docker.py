@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ _COMPOSE_PROJECT = "com.docker.compose.project"
 _COMPOSE_SERVICE = "com.docker.compose.service"
 _COMPOSE_HASH = "com.docker.compose.config-hash"
 _SWARM_SERVICE = "com.docker.swarm.service.name"
+_MOST_REMOVALS = 60
 _NETWORK = (
     '{"name":{{json .Name}},"id":{{json .ID}},"internal":{{json .Internal}},'
     f'"project":{{{{json (.Label "{_COMPOSE_PROJECT}")}}}}}}'
@@ -189,6 +191,25 @@ def find_container(runner: Runner, service: str, topology: str = "") -> DockerCo
     """
     found = [each for each in list_containers(runner) if each.belongs_to(service, topology)]
     return next((each for each in found if each.is_running), found[0] if found else None)
+
+
+def remove_containers(runner: Runner, chosen: str) -> None:
+    """Remove the containers that match a filter of `docker ps`.
+
+    A swarm that ends removes its own at the same time, and Docker refuses a second removal until
+    the first one is done. Raises RuntimeError with a Failure.
+    """
+    refusal = ""
+    for _ in range(_MOST_REMOVALS):
+        containers = list_containers(runner, chosen)
+        if not containers:
+            return
+        done = runner.run(["docker", "rm", "--force", *(each.id for each in containers)])
+        if done.status == 0:
+            return
+        refusal = done.errors.strip()
+        time.sleep(0.5)
+    raise RuntimeError(Failure("command", f"containers can't be removed: {refusal}"))
 
 
 def list_networks(runner: Runner) -> dict[str, DockerNetwork]:

@@ -42,15 +42,6 @@ def test_a_host_without_a_free_port_is_an_error_with_its_reason(host: FakeHost) 
     assert sum("ListenStream" in each for each in host.calls()) == 10
 
 
-@pytest.mark.parametrize("what", ["stack", "everything"])
-def test_destroying_the_stack_closes_its_port(host: FakeHost, what: str) -> None:
-    host.ok(("destroy", what))
-    closed = _CLOSED.format(project="infisical")
-    copies = _CLOSED.format(project="infisical-upgrade")
-    assert closed in host.calls()
-    assert (copies in host.calls()) is (what == "everything")
-
-
 def test_nothing_of_the_checks_is_kept_even_if_redis_does_not_answer(host: FakeHost) -> None:
     file = "/var/lib/infisical-upgrade/closed.yaml"
     host.write(file, "closed")
