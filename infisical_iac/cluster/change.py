@@ -38,7 +38,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.stack import compose, edge, keys, session
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.model import GIVEN_UP_HELP, describe_given_up, parse_given_up
-from infisical_iac.stack.state import Stack, UpgradeState, upgrade_question
+from infisical_iac.stack.state import UpgradeState, missing_images, upgrade_question
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.preflight import Preflight
 
@@ -52,7 +52,7 @@ def fetch(release: Release, site: ClusterSite) -> None:
     changeover.reset_release(release.name)
     for node in site.cluster.connected_nodes:
         with connection.on(node.name):
-            if host.get_fact(Stack, compose="", images=[image]).missing([image]):
+            if missing_images([image]):
                 compose.fetch([image], compose.sources_of(site.settings.stack))
 
 
