@@ -79,7 +79,8 @@ class HealthFacts:
         given_up: a line `given-up <volume> <since> <writes> <images>` for each volume with data
             that were given up.
         disk: of Docker's file systems, the one with the least free space.
-        holder: the first line of the host's lock file while it is held; else empty.
+        holder: the first line of the host's lock file while it is held, or a phrase while the host
+            is at work on a change by itself; else empty.
         credentials: when each client secret that expires was made and ends, as UTC timestamps, by
             the name of its file.
         certificate_ends: when the served certificate expires; None if none is served.
@@ -139,7 +140,7 @@ def facts(runner: Runner, *, served_name: str, port: int, lock: str) -> HealthFa
         containers=_containers(runner, engine.lines),
         given_up=tuple(_given_up(runner)) if answers else (),
         disk=_fullest_disk(runner),
-        holder=_holder(runner, lock),
+        holder=_holder(runner, lock) or _change_at_work(runner),
         credentials=dict(_terms(runner)),
         certificate_ends=_certificate_end(runner, served_name, port) if served_name else None,
         backups_since=time_of_change(runner, "/etc/infisical/keys/restic_password"),
@@ -217,6 +218,12 @@ def _holder(runner: Runner, lock: str) -> str:
     finally:
         os.close(descriptor)
     return ""
+
+
+def _change_at_work(runner: Runner) -> str:
+    """Return a phrase if a unit is at work on a change that no connection holds the lock for."""
+    units = ["systemctl", "is-active", "--quiet", "infisical-transaction-*"]
+    return "a change that goes on by itself" if run_shortly(runner, units).status == 0 else ""
 
 
 def _files(runner: Runner, folder: str) -> list[Path]:

@@ -127,7 +127,7 @@ def remove_stack(runner: Runner) -> None:
     # The units of packages are this project's if it has written the socket next to them.
     if runner.path(f"{_UNITS}/{_SOCKETS[0]}").exists():
         _disable(runner, *_SOCKETS, *_EXPORTERS)
-    runner.run(["systemctl", "stop", *_JOBS])
+    runner.run(["systemctl", "stop", *_JOBS, "infisical-transaction-*"])
     close_port(runner, "infisical")
     if containers := list_containers(runner, _of("infisical")):
         stop = ["docker", "stop", "--time", "20"]
@@ -163,7 +163,7 @@ def remove_everything(runner: Runner) -> None:
     if runner.path(_JAIL).exists():
         _unlink(runner, *_BANS)
         runner.run(["systemctl", "try-restart", "fail2ban.service"])
-    _disable(runner, "infisical-logs.service")
+    _disable(runner, "infisical-logs.service", "infisical-transaction.service")
     for place in _PLACES:
         _empty(runner.path(place))
     _remove_firewall(runner)

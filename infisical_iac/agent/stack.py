@@ -24,6 +24,7 @@ from infisical_iac.agent.runner import (
     Output,
     Runner,
     action,
+    explain,
     failure_of,
     observation,
 )
@@ -215,7 +216,7 @@ def up(
         if container.service not in without:
             _make_startable(runner, container, is_recreated=container.service in services)
     removed = runner.run(["docker", "network", "rm", *networks]) if networks else Output(0)
-    chosen = [each for each in _list_services(runner) if each not in without] if without else []
+    chosen = [each for each in list_services(runner) if each not in without] if without else []
     words = ["up", "--detach", "--remove-orphans", *chosen]
     done = _compose(runner, file, *words, seconds=_UP_SECONDS)
     if done.status != 0:
@@ -223,7 +224,8 @@ def up(
         raise failure_of(said or f"Compose ended with status {done.status}")
 
 
-def _list_services(runner: Runner) -> list[str]:
+def list_services(runner: Runner) -> list[str]:
+    """Return the services of the deployed compose.yaml; none if Compose can't read it."""
     return _compose(runner, COMPOSE_FILE, "config", "--services").lines
 
 
@@ -291,12 +293,40 @@ def await_health(
         without: services that are not waited for.
     """
     end = time.monotonic() + seconds
-    services = _list_services(runner)
+    services = list_services(runner)
     while found := [*_list_unhealthy(runner, services, without)]:
         if any(each.restarts >= _MOST_RESTARTS for each, _ in found) or time.monotonic() >= end:
             break
         time.sleep(0.5)
     return [_with_log(runner, each, container) for each, container in found]
+
+
+def start(runner: Runner, *, seconds: int, file: str = COMPOSE_FILE) -> None:
+    """Bring the containers to the state of a Compose file, and wait until all are healthy.
+
+    Raises RuntimeError with a Failure that names the unhealthy ones, with their last log lines.
+    """
+    hint = ""
+    try:
+        up(runner, file=file)
+    except RuntimeError as error:
+        hint, seconds = f" ({explain(error)})", 1
+    found = await_health(runner, seconds=seconds)
+    if found:
+        said = "\n".join(each.describe() for each in found)
+        raise RuntimeError(Failure("checks", describe_unhealthy(said, hint)))
+
+
+def describe_unhealthy(said: str, hint: str = "") -> str:
+    """Return a sentence on unhealthy containers, with the remedy if it is known.
+
+    Args:
+        said: the lines of the containers.
+        hint: why Compose failed, in brackets; empty if it did not.
+    """
+    if "Read-only file system" in said:
+        hint += "; this image writes to its root: set infisical_read_only = False"
+    return f"the stack does not become healthy{hint}:\n{said}"
 
 
 def _list_unhealthy(

@@ -53,6 +53,7 @@ class TransactionJournal:
         waits: whether the operator's side has to do the last step, and to answer.
         answer: its answer, until the transaction goes on.
         log: the time, way and name of each step that has begun.
+        named: words without blanks that name what it changes.
         told: sentences for the operator.
         kept: what steps have noted for later ones, as JSON values without a secret.
     """
@@ -67,6 +68,7 @@ class TransactionJournal:
     answer: dict[str, Any] | None = None
     outcome: Outcome = ""
     log: list[tuple[str, Way, str]] = field(default_factory=list)
+    named: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     kept: dict[str, Any] = field(default_factory=dict)
 
@@ -166,6 +168,27 @@ def _read(runner: Runner, of: Transaction, name: str) -> TransactionJournal | No
     for each in ("failure", "stuck"):
         found[each] = Failure(**found[each]) if found[each] else None
     return TransactionJournal(**found)
+
+
+def describe_state(name: str, text: str) -> str:
+    """Return the words of a journal's text: its first name, its phase, and its other names.
+
+    The phase is `begun`, `swapped` for one that is completed if it still passes its checks,
+    `backing`, or `proven`. The text of an earlier version is such words already.
+    """
+    if not text.startswith("{"):
+        return text
+    of, found = find(name), json.loads(text)
+    place = of.index(found["step"])
+    phase = "begun"
+    if found["way"] == "back":
+        phase = "backing"
+    elif place >= of.index(of.proven_from):
+        phase = "proven"
+    elif place >= of.index(of.goes_on_from):
+        phase = "swapped"
+    first, *others = found["named"]
+    return " ".join((first, phase, *others))
 
 
 def run(runner: Runner, of: Transaction) -> TransactionJournal | None:
@@ -291,7 +314,7 @@ def _now() -> str:
 
 
 # The kinds of transactions, by the module that has them.
-_KINDS = ("upgrade", "rotation")
+_KINDS = ("rotation",)
 
 
 def find(name: str) -> Transaction:
@@ -311,11 +334,14 @@ def is_active(runner: Runner, name: str) -> bool:
 
 
 @action
-def begin(runner: Runner, *, name: str, began: str, plan: dict[str, Any]) -> None:
+def begin(
+    runner: Runner, *, name: str, began: str, plan: dict[str, Any], named: Sequence[str] = ()
+) -> None:
     """Begin a transaction, and start the unit that runs it.
 
     Args:
         began: its time, as in `TransactionJournal`. A second call with it does nothing.
+        named: words without blanks that name what it changes, for `describe_state`.
 
     Raises RuntimeError with a Failure if another one has not ended.
     """
@@ -326,7 +352,9 @@ def begin(runner: Runner, *, name: str, began: str, plan: dict[str, Any]) -> Non
             write(runner.path(f"{of.directory}/plan.json"), json.dumps(plan).encode())
             write(runner.path(f"{of.directory}/spare"), b"-" * _SPARE_BYTES)
             remove(runner.path(f"{of.directory}/last"))
-            StepContext(runner, of.directory, plan, TransactionJournal(name, began)).save()
+            StepContext(
+                runner, of.directory, plan, TransactionJournal(name, began, named=[*named])
+            ).save()
         elif there.began != began:
             raise RuntimeError(
                 Failure(
@@ -456,13 +484,18 @@ def main(arguments: Sequence[str]) -> int:
 
     Returns 0 if they are done, 1 if one was undone, and 2 if one is stuck.
     """
+    return main_on(Runner(), arguments)
+
+
+def main_on(runner: Runner, arguments: Sequence[str]) -> int:
+    """Run transactions of a host as `main` does."""
     status = 0
     for name in arguments or _KINDS:
         # Only the operator's side has the plan of one that an earlier version began.
-        if not arguments and not Runner().path(f"{find(name).directory}/plan.json").exists():
+        if not arguments and not runner.path(f"{find(name).directory}/plan.json").exists():
             continue
         try:
-            ended = run(Runner(), find(name))
+            ended = run(runner, find(name))
         except RuntimeError as error:
             print(explain(error), file=sys.stderr)
             status = 2

@@ -25,7 +25,8 @@ A release is a directory of the host below RELEASES, named after the time and th
 
 Its images have a second name on the host, so that nobody removes them as unused.
 
-A rotation replaces a key. `scripts/change/rotation.sh` does it on the host, in phases that are kept
-in `/var/lib/infisical-rotation/state`. Until the end, both the old and the new key are in
-`/etc/infisical/keys`.
+A rotation replaces a key. On a single host it is a transaction (`agent/transaction.py`), whose unit
+goes on if the connection is lost. On a cluster, and for the repositories of backups, this side
+takes its steps, in phases. `/var/lib/infisical-rotation/state` has the journal or the phase. Until
+the end, both the old and the new key are in `/etc/infisical/keys`.
 """

@@ -6,7 +6,7 @@ from typing import Any
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.change import rotation, upgrade
+from infisical_iac.change import resume, rotation, upgrade
 from infisical_iac.change.releases import parse_unfinished
 from infisical_iac.core.agent import Question
 from infisical_iac.host.site import Site, at
@@ -34,6 +34,7 @@ class StackSteps:
         """Yield the questions that the steps ask the agent on a host that is up to date."""
         settings = known.settings
         yield from stack_questions(known)
+        yield resume.resume_question()
         yield deployment_question(
             compose=compose_file(settings, known.machine), images=settings.images
         )
@@ -49,6 +50,7 @@ class StackSteps:
             compose=compose, settings=settings, project=project, name="Change the version"
         )
         run_containers(settings, known.machine)
+        resume.resuming(name="Take up interrupted changes after a boot")
         keys.unused_secrets(more=keys.more_of(settings), name="Remove secrets that nothing uses")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from infisical_iac.agent.rotation import BackupPlaces
 from infisical_iac.core.errors import Refused, RunFailed, SettingsError
 from infisical_iac.core.validation import suggest
 from infisical_iac.instance.settings import GivenSecret, given_by_key
@@ -91,8 +92,10 @@ Way = Literal["undo", "complete", "go back", "forget"]
 
 _WAYS: dict[str, Way] = {
     "prepared": "undo",
+    "begun": "undo",
     "switching": "complete",
     "switched": "complete",
+    "swapped": "complete",
     "backing": "go back",
     "back": "go back",
     "proven": "forget",
@@ -106,7 +109,7 @@ _OUTCOMES = {
 
 
 class UnfinishedRotation(NamedTuple):
-    """A rotation that has not ended: its key, and the phase that rotation.sh reached."""
+    """A rotation that has not ended: its key, and the phase that it has reached."""
 
     key: Key
     phase: str
@@ -149,24 +152,22 @@ def parse_unfinished(state: str) -> UnfinishedRotation | None:
     return found
 
 
-def parse_targets(lines: Sequence[str]) -> list[str]:
-    """Return the names of the backup targets in the output of `rotation.sh targets`.
+def refuse_former_targets(places: BackupPlaces) -> list[str]:
+    """Return the names of the host's backup targets.
 
     Raises RunFailed if there are none, or if the host has backups in a repository that is no longer
     a target: it would keep the old password, which would be lost.
     """
-    found = [line.split(" ", 1)[1] for line in lines if line.startswith("target ")]
-    others = [line.split(" ", 1)[1] for line in lines if line.startswith("other ")]
-    if not found:
+    if not places.targets:
         raise RunFailed(
             "backups are not set up on the host: `infisical-iac apply` sets them up",
             code="run.no_backups",
         )
-    if others:
+    if places.others:
         raise RunFailed(
             "the host has backups in a repository that no target names, so it would keep the old "
             "password, and nothing was changed: add it to backup_targets again and apply, or, if "
-            f"nobody needs these backups, remove {', '.join(others)} on the host",
+            f"nobody needs these backups, remove {', '.join(places.others)} on the host",
             code="run.former_target",
         )
-    return found
+    return [*places.targets]

@@ -4,21 +4,29 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, ClassVar
 
 from infisical_iac.agent import restic
+from infisical_iac.agent import rotation as on_host
 from infisical_iac.agent.keys import derive
+from infisical_iac.agent.transaction import INTERRUPTED, TransactionJournal
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.change import keys
-from infisical_iac.change.keys import Key, UnfinishedRotation, parse_targets, parse_unfinished
-from infisical_iac.core import audit, connection, journal
+from infisical_iac.change.keys import (
+    Key,
+    UnfinishedRotation,
+    parse_unfinished,
+    refuse_former_targets,
+)
+from infisical_iac.core import audit, connection, journal, transaction
 from infisical_iac.core.agent import Question, ask, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import remove, run, write
-from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.terminal import echo
+from infisical_iac.core.transaction import OperatorStep
 from infisical_iac.core.wording import join_names
 from infisical_iac.host.site import Site, at, site_of
 from infisical_iac.instance import given, proof
@@ -40,6 +48,9 @@ class KeyHolders:
     """Other nodes and services that hold a key of the host; there are none on a single host."""
 
     site: Site
+
+    # Whether the host alone can make a rotation, without this program.
+    on_host: ClassVar[bool] = True
 
     def refuse(self, key: Key) -> None:
         """Raise RunFailed if a holder would keep the old key; called before a rotation."""
@@ -76,12 +87,12 @@ def rotate_repositories(key: Key, holders: KeyHolders) -> list[str]:
     """
     own, names = holders.own_repositories(), _targets()
     _refuse_unreachable(names, own)
-    _step("prepare", key.file, doing="make the next password")
+    _prepare(key, "")
     hand_out(own, f"{key.file}.next")
     failed = _each_repository(_admit(f"{key.file}.next"), names, own)
     if failed:
         raise RunFailed(f"{failed}; {_undo(key, names, own)}", code="run.key_given_up")
-    _step("switch", doing="put the new password in place")
+    _switch()
     _finish(key, names, own, holders)
     return [
         f"Repositories that only the new password opens: {', '.join(names)}, with all their "
@@ -99,15 +110,15 @@ def recover_repositories(unfinished: UnfinishedRotation, holders: KeyHolders) ->
     if unfinished.way == "undo":
         return f"The rotation of the {key.name} key: {_undo(key, names, own)}."
     if unfinished.way == "complete":
-        _step("switch", doing="put the new password in place")
+        _switch()
         _finish(key, names, own, holders)
     else:
-        _step("end", doing="end the rotation")
+        _end_phase()
     return f"The new {key.name} key is in use."
 
 
 def _targets() -> list[str]:
-    return parse_targets(_step("targets", doing="read the backup targets").splitlines())
+    return refuse_former_targets(ask(question(on_host.backup_places)))
 
 
 def _refuse_unreachable(names: Iterable[str], own: Own) -> None:
@@ -130,7 +141,7 @@ def _undo(key: Key, names: Iterable[str], own: Own) -> str:
             f"{failed}; the next `infisical-iac apply` tries again"
         )
     forget(own, key)
-    _step("end", doing="end the rotation")
+    _end_phase()
     return "the old one is in use, and the new one was given up"
 
 
@@ -146,7 +157,7 @@ def _finish(key: Key, names: Iterable[str], own: Own, holders: KeyHolders) -> No
             code="run.old_key_opens",
         )
     forget(own, key)
-    _step("end", doing="end the old password")
+    _end_phase()
 
 
 def hand_out(to: Collection[str], *files: str) -> None:
@@ -261,25 +272,98 @@ def rotate(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
         return rotate_repositories(key, holders)
     holders.refuse(key)
     value = _ask(key, settings) if key.is_given else ""
-    before = checks.record_before(settings, project, compose.published_port())
-    is_license = key.name == "license"
-    was_licensed = is_license and licensing.is_active(licensing.read(settings.stack.http_port))
+    proof = _Proof(key, settings, project)
+    if holders.on_host:
+        if value:
+            handed = question(on_host.hand_in, key=key.file, value=value)
+            perform(handed, doing="store the next key")
+        journal = transaction.begin(
+            "rotation",
+            transaction.stamp(),
+            _plan(key, settings),
+            proof.steps,
+            named=[key.file],
+        )
+        _refuse_undone(key, journal)
+        return proof.sentences
+    proof.record()
     _prepare(key, value)
     with _or_back(key, holders):
         holders.admit(key)
-        sentences = _complete(key, settings, project, before, holders)
-        if is_license:
-            sentences += licensing.check_new_key(settings, was_active=was_licensed)
+        _complete(key, proof, holders)
     _end(key, holders)
-    return sentences
+    return proof.sentences
+
+
+class _Proof:
+    """The checks of a rotation, before and after the new key is in use.
+
+    Attributes:
+        sentences: sentences on the checks after it.
+    """
+
+    def __init__(self, key: Key, settings: Settings, project: str) -> None:
+        self._key, self._settings, self._project = key, settings, project
+        # Without a record, it is unknown which secrets could be read before, but the deployer must
+        # be able to log in.
+        self._before: Before | None = Before({}, public=False)
+        self._was_licensed = False
+        self.sentences: list[str] = []
+
+    @property
+    def steps(self) -> dict[str, OperatorStep]:
+        """The steps of the transaction that this side does."""
+        return {
+            f"forward {on_host.READ}": lambda _: self.record(),
+            f"forward {on_host.CHECK}": lambda _: self.check(),
+        }
+
+    def record(self) -> dict[str, Any]:
+        """Run the checks before the rotation."""
+        port = compose.published_port()
+        self._before = checks.record_before(self._settings, self._project, port)
+        if self._key.name == "license":
+            found = licensing.read(self._settings.stack.http_port)
+            self._was_licensed = licensing.is_active(found)
+        return {}
+
+    def check(self) -> dict[str, Any]:
+        """Run the checks with the new key. Raises CheckFailed."""
+        session.forget()
+        self.sentences = checks.check_as_before(
+            self._settings,
+            self._project,
+            self._before,
+            port=compose.published_port(),
+            same_data=True,
+        )
+        if self._key.name == "license":
+            self.sentences += licensing.check_new_key(self._settings, was_active=self._was_licensed)
+        return {}
+
+
+def _plan(key: Key, settings: Settings) -> dict[str, Any]:
+    return {
+        "key": key.file,
+        "given": key.is_given,
+        "timeout": settings.stack.start_timeout,
+    }
+
+
+def _refuse_undone(key: Key, journal: TransactionJournal) -> None:
+    """Raise RunFailed for a rotation that was undone, with the reason."""
+    session.forget()
+    if journal.outcome == "undone":
+        raise RunFailed(
+            f"the new {key.name} key was given up, and the old one is in use again: "
+            f"{transaction.explain(journal.failure)}",
+            code="run.key_given_up",
+        )
 
 
 def _prepare(key: Key, value: str) -> None:
-    if not value:
-        _step("prepare", key.file, doing="make the next key")
-        return
-    prepare = script("rotation", "prepare", key.file)
-    run(prepare, doing="store the next key", stdin=f"{value}\n")
+    begun = question(on_host.prepare, key=key.file, value=value)
+    perform(begun, doing="make the next key")
 
 
 def _ask(key: Key, settings: Settings) -> str:
@@ -306,10 +390,18 @@ def recover(found: UnfinishedRotation, settings: Settings, project: str, site: S
     key, holders = found.key, at(site, KeyHolders)
     if key.name == "restic":
         return recover_repositories(found, holders)
+    proof = _Proof(key, settings, project)
+    if holders.on_host:
+        journal = transaction.take_up("rotation", _plan(key, settings), proof.steps)
+        session.forget()
+        if journal.outcome == "done":
+            return f"The new {key.name} key is in use."
+        if found.way == "complete" and journal.failure != INTERRUPTED:
+            _refuse_undone(key, journal)
+        return f"The old {key.name} key is in use."
     if found.way == "complete":
-        # It is unknown which secrets could be read before, but the deployer must be able to log in.
         with _or_back(key, holders):
-            _complete(key, settings, project, Before({}, public=False), holders)
+            _complete(key, proof, holders)
     elif found.way == "go back":
         _go_back(key, holders, "it was interrupted")
     _end(key, holders)
@@ -328,15 +420,14 @@ def end_unfinished(found: UnfinishedRotation, settings: Settings, project: str) 
 def refuse_encryption_key(settings: StackSettings) -> Refused:
     """Return the refusal to rotate the encryption key of the current host's Infisical."""
     was = ask(upgrade_question(settings.infisical_reference)).was
-    replaces = run(script("rotation", "replaces"), doing="inspect the table of encryption keys")
+    replaces = ask(question(on_host.can_replace_encryption_key))
     version = was.version if was else settings.infisical_version
-    return keys.refuse_encryption_key(version=version, replaces=bool(replaces))
+    return keys.refuse_encryption_key(version=version, replaces=replaces)
 
 
 def list_keys(secrets: Sequence[GivenSecret]) -> list[tuple[Key, datetime]]:
     """Return the keys of the current host, each with the time when it was made or given."""
-    lines = run(script("rotation", "list"), doing="list the keys").splitlines()
-    seconds = {file: int(made) for _, file, made in map(str.split, lines)}
+    seconds = ask(question(on_host.key_times))
     return [
         (key, datetime.fromtimestamp(seconds[key.file], UTC))
         for key in keys.list_keys(secrets)
@@ -363,14 +454,11 @@ def _refuse_append_only(settings: BackupSettings) -> None:
         )
 
 
-def _complete(
-    key: Key, settings: Settings, project: str, before: Before | None, holders: KeyHolders
-) -> list[str]:
+def _complete(key: Key, proof: _Proof, holders: KeyHolders) -> None:
     """Put the new key in place, and re-create the containers that use the old one."""
-    _step("switch", doing="put the new key in place")
+    _switch()
     _use(key, holders)
-    port = compose.published_port()
-    return checks.check_as_before(settings, project, before, port=port, same_data=True)
+    proof.check()
 
 
 def _use(key: Key, holders: KeyHolders) -> None:
@@ -378,14 +466,14 @@ def _use(key: Key, holders: KeyHolders) -> None:
     perform(question(derive), doing="write /etc/infisical/.env")
     if key.name == "database":
         holders.give_both(key)
-        _step("alter", doing="give PostgreSQL its password")
+        perform(question(on_host.alter), doing="give PostgreSQL its password")
     session.forget()
     holders.use()
 
 
 def _end(key: Key, holders: KeyHolders) -> None:
     holders.forget(key)
-    _step("end", doing="end the rotation")
+    _end_phase()
 
 
 @contextmanager
@@ -406,7 +494,7 @@ def _or_back(key: Key, holders: KeyHolders) -> Iterator[None]:
 def _go_back(key: Key, holders: KeyHolders, reason: str) -> None:
     try:
         holders.admit(key, all_of_them=False)
-        _step("back", doing="bring the old key back")
+        perform(question(on_host.back), doing="bring the old key back")
         _use(key, holders)
     except UserError as error:
         raise RunFailed(
@@ -415,5 +503,9 @@ def _go_back(key: Key, holders: KeyHolders, reason: str) -> None:
         ) from None
 
 
-def _step(name: str, *arguments: str, doing: str) -> str:
-    return run(script("rotation", name, *arguments), doing=doing)
+def _switch() -> None:
+    perform(question(on_host.switch), doing="put the new key in place")
+
+
+def _end_phase() -> None:
+    perform(question(on_host.end), doing="end the rotation")

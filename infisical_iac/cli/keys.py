@@ -89,6 +89,7 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
 
 
 def _refuse(machine: "MachineState") -> None:
+    machine.refuse_changing()
     machine.refuse_restoring()
     if machine.upgrading:
         raise Refused(

@@ -90,6 +90,7 @@ _COMMANDS = {
         "recovery-kit": "Write all keys into one encrypted file.",
         "restore": "Restore a snapshot, onto this host or a bare one.",
         "rollback": "Go back to a release that an upgrade kept.",
+        "attach": "Follow a change that goes on on the host.",
     },
     "Server": {
         "server": "Create, replace and destroy the server at Hetzner Cloud.",

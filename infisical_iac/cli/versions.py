@@ -306,6 +306,7 @@ def rollback(
 
         project = load_declared(settings.workspace).project.slug
         machine = host.get_fact(Machine)
+        machine.refuse_changing()
         rotating = keys.parse_unfinished(machine.rotating)
         if rotating and rotating.key.name != "restic":  # The backups' password can change later.
             rotation.end_unfinished(rotating, settings, project)

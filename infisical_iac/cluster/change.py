@@ -342,6 +342,8 @@ class ClusterKeyHolders(KeyHolders):
 
     site: ClusterSite
 
+    on_host: ClassVar[bool] = False
+
     def refuse(self, key: Key) -> None:
         if key.name == "redis" and (unreachable := self._unreachable_nodes()):
             raise RunFailed(

@@ -4,7 +4,7 @@
 transaction goes on, and waits only for the steps that nobody else can do.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,7 +34,12 @@ def stamp() -> str:
 
 
 def begin(
-    name: str, began: str, plan: Mapping[str, Any], steps: Mapping[str, OperatorStep] | None = None
+    name: str,
+    began: str,
+    plan: Mapping[str, Any],
+    steps: Mapping[str, OperatorStep] | None = None,
+    *,
+    named: Sequence[str],
 ) -> TransactionJournal:
     """Begin a transaction on the current host, follow it, and return its journal at the end.
 
@@ -43,13 +48,14 @@ def begin(
         began: its time, from `stamp`.
         plan: the arguments of its steps, as JSON values without a secret.
         steps: the steps that this side does, by "forward <step>" or "back <step>".
+        named: words without blanks that name what it changes.
 
     Raises RunFailed if it is stuck or if it can't be followed any more, and CommandFailed or
     Refused if it can't begin.
     """
     steps = steps or {}
     plan = {**plan, **{f"operator_{way}": _of(steps, way) for way in ("forward", "back")}}
-    started = question(transaction.begin, name=name, began=began, plan=plan)
+    started = question(transaction.begin, name=name, began=began, plan=plan, named=[*named])
     perform(started, doing=f"begin {transaction.find(name).title}")
     return follow(name, steps)
 
@@ -133,6 +139,11 @@ def _answer(name: str, journal: TransactionJournal, steps: Mapping[str, Operator
         transaction.answer, name=name, step=journal.step, kept=dict(kept), failure=failure
     )
     perform(answered, doing=f"go on with {journal.step!r}")
+
+
+def ask_back(name: str) -> None:
+    """Ask a transaction to go back; it does so before its next step, unless it is proven."""
+    perform(question(transaction.ask_back, name=name), doing="ask the change to go back")
 
 
 def explain(failure: Failure | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from infisical_iac.agent.files import PathState, states, texts
+from infisical_iac.agent.transaction import describe_state
 from infisical_iac.core.agent import Question, question, together
 from infisical_iac.core.remote import Fact
 from infisical_iac.core.rendering import script
@@ -29,9 +30,9 @@ test -e /etc/infisical/deployer.env || test -e /etc/infisical/workspace.json || 
 CALLS_PRIVATE = """\
 called=/etc/infisical/stack.yaml
 test -e $called || called=/etc/infisical/compose.yaml
-while read -r release _; do
+for release in $(grep -oEs '[0-9]{8}T[0-9]{6}Z-[^" ]+' /var/lib/infisical-upgrade/state); do
     called="$called /var/backups/infisical-iac/upgrades/$release/compose.yaml"
-done 2>/dev/null </var/lib/infisical-upgrade/state
+done
 if grep -Eqs '^ *ALLOW_INTERNAL_IP_CONNECTIONS: "?true' $called ||
     for label in compose.project stack.namespace; do
         docker ps --quiet --filter label=com.docker.$label=infisical
@@ -58,6 +59,7 @@ for each in restore:restoring upgrade:upgrading scale:scaling rotation:rotating;
     state=/var/lib/infisical-${each%:*}/state
     test ! -e $state || echo "${each#*:} $(cat $state)"
 done
+! systemctl is-active --quiet 'infisical-transaction-*' 2>/dev/null || echo changing
 test ! -e /etc/infisical/ingress/closed || echo closed
 for volume in /dev/disk/by-id/scsi-0HC_Volume_*; do
     test ! -b $volume || blkid -p $volume >/dev/null 2>&1 || echo "spare-volume $volume"
@@ -125,8 +127,9 @@ class Machine(Fact[MachineState]):
             apparmor="apparmor" in found,
             restoring=" ".join(found.get("restoring", ())),
             undone=" ".join(found.get("undone", ())),
-            upgrading=" ".join(found.get("upgrading", ())),
-            rotating=" ".join(found.get("rotating", ())),
+            upgrading=describe_state("upgrade", " ".join(found.get("upgrading", ()))),
+            rotating=describe_state("rotation", " ".join(found.get("rotating", ()))),
+            changing="changing" in found,
             scaling=" ".join(found.get("scaling", ())),
             closed="closed" in found,
             calls_private="calls-private" in found,

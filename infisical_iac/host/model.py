@@ -48,6 +48,7 @@ class MachineState:
         undone: the start of a restore that was undone, on a host without an instance.
         upgrading: the recorded state of an unfinished change of version.
         rotating: the recorded state of an unfinished rotation of a key.
+        changing: whether the host is at work on a change that it goes on with by itself.
         scaling: the recorded state of an unfinished migration between single host and cluster.
         closed: whether the edge is closed.
         calls_private: whether the Infisical that is deployed, or that an unfinished change would
@@ -83,6 +84,7 @@ class MachineState:
     undone: str = ""
     upgrading: str = ""
     rotating: str = ""
+    changing: bool = False
     scaling: str = ""
     closed: bool = False
     calls_private: bool = False
@@ -104,6 +106,14 @@ class MachineState:
     def system(self) -> System | None:
         """Return the supported system that the machine runs; None for another system."""
         return SYSTEMS.get((self.os, self.release))
+
+    def refuse_changing(self) -> None:
+        """Raise Refused while the host is at work on a change by itself."""
+        if self.changing:
+            raise Refused(
+                "the host is at work on a change: `infisical-iac attach` follows it",
+                code="refused.under_way",
+            )
 
     def refuse_restoring(self) -> None:
         """Raise Refused if a restore is unfinished."""

@@ -99,6 +99,7 @@ def rows(
     found = [
         *_containers(health, settings),
         *edge(health),
+        *unfinished(health),
         *list_given_up(health),
         disk(health),
         certificate(health, settings, now),
@@ -195,12 +196,13 @@ def _containers(health: HealthState, settings: Settings) -> Iterator[Row]:
         yield Row(service, f"{version}: {how}", ok)
 
 
-# The remedy for an unfinished change that keeps the edge closed, by the change's name.
+# The remedy for an unfinished change, by its name.
 _ENDING = {
     "restore": "a restore has not ended: `infisical-iac restore --undo` brings the old data back",
     "upgrade": "a change of version has not ended: `infisical-iac apply` ends it, or goes back",
     "scale": "a scale-out or scale-in has not ended: the same command completes it, and with "
     "--undo goes back",
+    "rotation": "a rotation of a key has not ended: `infisical-iac apply` ends it",
 }
 
 
@@ -212,6 +214,15 @@ def edge(health: HealthState) -> Iterator[Row]:
     what = [remedy for name, remedy in _ENDING.items() if name in health.facts.unfinished]
     why = what[0] if what else "no change is under way: `infisical-iac apply` opens it"
     yield Row("Edge", f"answers 503 to everybody since {since}; {why}", ok=False)
+
+
+def unfinished(health: HealthState) -> Iterator[Row]:
+    """Yield a row for each change that was interrupted or waits, unless the edge tells of it."""
+    if health.facts.holder or health.facts.closed is not None:
+        return
+    for name, remedy in _ENDING.items():
+        if name in health.facts.unfinished:
+            yield Row("Unfinished", remedy, ok=False)
 
 
 def list_given_up(health: HealthState) -> Iterator[Row]:

@@ -239,10 +239,7 @@ def up(timeout: int, without: Collection[str] = (), file: str = COMPOSE_FILE) ->
     unhealthy = list_unhealthy(timeout, without)
     if not unhealthy:
         return
-    hint = failure
-    if "Read-only file system" in unhealthy:
-        hint += "; this image writes to its root: set infisical_read_only = False"
-    raise CheckFailed(f"the stack does not become healthy{hint}:\n{unhealthy}")
+    raise CheckFailed(agent_stack.describe_unhealthy(unhealthy, failure))
 
 
 def list_unhealthy(timeout: int, without: Collection[str] = ()) -> str:

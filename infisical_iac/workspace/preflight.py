@@ -66,6 +66,7 @@ def preflight(
         workspace = load_declared(settings.workspace)
         without_delay(host)
         machine = host.get_fact(Machine)
+        machine.refuse_changing()
         left = describe_left(settings, machine)
         settings = resolve_auto(settings, machine)
         password = admin_password(

@@ -15,7 +15,7 @@ UNHEALTHY = "unhealthy"
 
 # For each point: the script, and the end of the line after which the script is killed; or the
 # agent, and its call after which this process ends. The service keeps the old key.
-# tests/unit/change kills rotation.sh after every line.
+# tests/unit/agent/test_rotation.py kills the agent at each of its effects.
 EARLY = {
     "next written": ("rotation", 'store "$root/keys/$key.next"'),
     "in its place": ("rotation", 'replace "$place.next" "$place"'),

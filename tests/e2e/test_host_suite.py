@@ -69,5 +69,5 @@ def test_the_production_inventory_reaches_a_host_by_the_environment(
         inventory="inventory/hetzner.py", environment=variables, data=production_settings()
     ).ok()
     assert run.changed == []
-    assert len(run.unchanged) == 36
+    assert len(run.unchanged) == 37
     assert key.base64 in (tmp_path / ".ssh" / "known_hosts").read_text()

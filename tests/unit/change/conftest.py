@@ -2,28 +2,42 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from infisical_iac.agent import rotation as on_host
+from infisical_iac.agent import stack as agent_stack
+from infisical_iac.agent.runner import Output
 from infisical_iac.change import rotation
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import membership, shared_state, stack
 from infisical_iac.cluster import site as cluster_site
-from infisical_iac.core import connection
+from infisical_iac.core import connection, transaction
 from infisical_iac.stack import compose, session
 from infisical_iac.workspace import checks
-from tests.unit.change.steps import NotingHost
+from tests.unit.agent.fake_runner import FakeRunner
+from tests.unit.change.steps import KEYS, NotingHost
 from tests.unit.clusters import site
 
 
 @pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
-    made = NotingHost()
+def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> NotingHost:
+    made = NotingHost(FakeRunner(tmp_path, {"systemctl is-active": Output(3), "systemd-run": ""}))
+    for name in ("postgres_password", "redis_password"):
+        made.runner.write(f"{KEYS}/{name}", "obviously-fake")
+    for module in (rotation, transaction):
+        monkeypatch.setattr(module, "perform", made.perform)
+        monkeypatch.setattr(module, "ask", made.ask)
+    monkeypatch.setattr(transaction, "host", made)
+    monkeypatch.setattr(transaction, "logger", made)
+    monkeypatch.setattr(on_host, "derive", lambda _: made.note_on_host("keys derive"))
+    monkeypatch.setattr(on_host, "_start_database", lambda _: None)
+    monkeypatch.setattr(on_host, "give_password", lambda *_: made.note_on_host("rotation alter"))
+    monkeypatch.setattr(agent_stack, "start", lambda *_, **__: made.note_on_host("up"))
     for module in (rotation, cluster_change):
         monkeypatch.setattr(module, "run", made.run)
-        monkeypatch.setattr(module, "script", made.script)
-    monkeypatch.setattr(rotation, "perform", made.perform)
-    monkeypatch.setattr(compose, "up", made.up)
+    monkeypatch.setattr(cluster_change, "script", made.script)
     monkeypatch.setattr(compose, "published_port", lambda: 8080)
     monkeypatch.setattr(stack, "roll_out", made.roll_out)
     monkeypatch.setattr(cluster_site, "ask", made.ask)

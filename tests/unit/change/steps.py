@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from infisical_iac.agent import rotation as on_host
+from infisical_iac.agent import transaction
+from infisical_iac.agent.rotation import BackupPlaces
+from infisical_iac.agent.runner import Failure
 from infisical_iac.change import rotation
 from infisical_iac.change.keys import UnfinishedRotation, find_key
-from infisical_iac.core.errors import CommandFailed
+from infisical_iac.core.errors import CommandFailed, UserError
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host.site import Site
 from infisical_iac.stack.state import UpgradeState
@@ -18,54 +22,81 @@ if TYPE_CHECKING:
     from infisical_iac.cluster.site import ClusterSite
     from infisical_iac.core.agent import Question
     from infisical_iac.core.images import Images
+    from tests.unit.agent.fake_runner import FakeRunner
 
 # The output of the steps.
-_SAID = {
-    "rotation targets": "target local\ntarget box",
-    "redis-passwords hashes": "hash-1\nhash-2",
-}
+_SAID = {"redis-passwords hashes": "hash-1\nhash-2"}
+KEYS = "/etc/infisical/keys"
 
 
 class NotingHost(Noting):
-    """A host that records the steps of a rotation."""
+    """A host that records the steps of a rotation.
+
+    Transactions run in this process, on the files of `runner`.
+    """
 
     error = CommandFailed
 
-    def __init__(self) -> None:
+    def __init__(self, runner: FakeRunner) -> None:
         super().__init__(**_SAID)
+        self.runner = runner
         # On a cluster: the images in use, and the settings that were rolled out.
         self.was: Images | None = None
-        # The standard input of a step: a secret that the user gave.
-        self.stored = ""
         self.rolled_out: Settings | None = None
+        self.has_backups = True
 
     def script(self, name: str, *arguments: str) -> str:
         return " ".join((name, *arguments))
 
     def run(self, command: str, *, doing: str, stdin: str | None = None) -> str:
-        if stdin is not None:
-            self.stored = stdin
         return self.note(command)
 
-    def perform(self, asked: Question[None], *, doing: str) -> None:
+    def perform(self, asked: Question[Any], *, doing: str) -> Any:
+        """Record an action, or run an action of transactions."""
         (call,) = asked.calls
         values = json.loads(call.arguments)
-        arguments = [values[name] for name in ("target", "file") if name in values]
-        self.note(" ".join((call.name.replace(".", " "), *arguments)))
+        module, _, name = call.name.partition(".")
+        if module == "transaction":
+            return getattr(transaction, name)(self.runner, **values)
+        if name == "hand_in":
+            return on_host.hand_in(self.runner, **values)
+        arguments = [values[each] for each in ("target", "file", "key") if each in values]
+        return self.note(" ".join((module, name, *arguments)))
+
+    def ask(self, asked: Question[Any]) -> Any:
+        """Return the progress of a transaction, which is made meanwhile, or another answer."""
+        (call,) = asked.calls
+        match call.name:
+            case "transaction.progress":
+                name = json.loads(call.arguments)["name"]
+                journal = transaction.read_journal(self.runner, transaction.find(name))
+                if journal is None or not journal.waits or journal.answer:
+                    transaction.main_on(self.runner, [name])
+                return transaction.progress(self.runner, name=name, seen=0, seconds=0)
+            case "rotation.backup_places":
+                self.note("rotation targets")
+                return BackupPlaces(("local", "box"))
+        return UpgradeState(self.was)
+
+    def note_on_host(self, step: str) -> None:
+        """Record a step of a transaction."""
+        try:
+            self.note(step)
+        except UserError as error:
+            raise RuntimeError(Failure("command", str(error))) from None
 
     def roll_out(self, site: ClusterSite) -> None:
         self.note("roll out")
         self.rolled_out = site.settings
 
-    def ask(self, _: object) -> UpgradeState:
-        return UpgradeState(self.was)
-
-    def up(self, timeout: int) -> None:
-        self.note("up")
-
     def pass_checks(self, *_: object, **__: object) -> list[str]:
         self.note("checks")
         return ["Read as before: 1 secret."]
+
+    def keys(self) -> dict[str, str]:
+        """Return the text of each key, by its file."""
+        folder = self.runner.path(KEYS)
+        return {each.name: each.read_text() for each in folder.iterdir()}
 
 
 def rotate(key: str, **changes: Any) -> list[str]:

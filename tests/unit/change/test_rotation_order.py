@@ -8,17 +8,19 @@ from infisical_iac.change.keys import find_key, parse_unfinished
 from infisical_iac.core.errors import RunFailed, SettingsError, UserError
 from infisical_iac.core.settings import Settings
 from infisical_iac.instance import given, proof
-from tests.unit.change.steps import NotingHost, recover, rotate
+from tests.unit.change.steps import KEYS, NotingHost, recover, rotate
 from tests.unit.settings_of import settings_of
 
 _USE = ["keys derive", "rotation alter", "up"]
-_SWITCH = ["rotation switch", *_USE, "checks"]
-_BACK = ["rotation back", *_USE, "rotation end"]
+_OLD = {"postgres_password": "obviously-fake", "redis_password": "obviously-fake"}
+_STATE = "/var/lib/infisical-rotation/state"
 
 
-def test_the_next_password_is_stored_before_it_is_used(host: NotingHost) -> None:
+def test_a_new_password_is_used_and_then_checked(host: NotingHost) -> None:
     assert rotate("database") == ["Read as before: 1 secret."]
-    assert host.steps == ["rotation prepare postgres_password", *_SWITCH, "rotation end"]
+    assert host.steps == [*_USE, "checks"]
+    assert host.keys().keys() == _OLD.keys()
+    assert host.keys()["postgres_password"] != "obviously-fake"
 
 
 def test_only_the_database_key_is_given_to_postgresql(host: NotingHost) -> None:
@@ -28,30 +30,53 @@ def test_only_the_database_key_is_given_to_postgresql(host: NotingHost) -> None:
 
 @pytest.mark.parametrize("failing", ["rotation alter", "up", "checks"])
 def test_a_failing_new_password_is_replaced_by_the_old_one(host: NotingHost, failing: str) -> None:
-    host.failing = [failing] * 2
-    output = "could not be put" if failing in _USE else "is in use again"
-    with pytest.raises(RunFailed, match=output):
+    host.failing = [failing]
+    with pytest.raises(RunFailed, match="is in use again") as failed:
         rotate("database")
-    at = host.steps.index("rotation back")
-    assert host.steps[at:] == (_BACK if failing == "checks" else _BACK[: _BACK.index(failing) + 1])
+    assert failed.value.code == "run.key_given_up"
+    assert host.keys() == _OLD
+    assert host.steps[-3:] == _USE
+    assert host.runner.text(_STATE) is None
+
+
+@pytest.mark.parametrize("failing", _USE)
+def test_an_old_password_that_cannot_be_put_back_is_tried_by_the_next_run(
+    host: NotingHost, failing: str
+) -> None:
+    host.failing = [failing, failing]
+    with pytest.raises(RunFailed) as failed:
+        rotate("database")
+    assert failed.value.code == "run.stuck"
+    assert host.keys().keys() == {*_OLD, "postgres_password.next"}
+    assert "old database key" in recover("database", "backing")
+    assert host.keys() == _OLD
 
 
 @pytest.mark.parametrize(
-    ("phase", "steps"),
+    ("phase", "steps", "is_new"),
     [
-        ("prepared", ["rotation end"]),
-        ("switching", [*_SWITCH, "rotation end"]),
-        ("switched", [*_SWITCH, "rotation end"]),
-        ("backing", _BACK),
-        ("back", _BACK),
-        ("proven", ["rotation end"]),
+        ("prepared", [], False),
+        ("switching", [*_USE, "checks"], True),
+        ("switched", [*_USE, "checks"], True),
+        ("backing", _USE, False),
+        ("back", _USE, False),
+        ("proven", [], True),
     ],
 )
-def test_the_phase_decides_how_an_interrupted_rotation_is_ended(
-    host: NotingHost, phase: str, steps: Sequence[str]
+def test_a_rotation_of_the_version_before_is_ended_by_its_phase(
+    host: NotingHost, phase: str, steps: Sequence[str], is_new: bool
 ) -> None:
+    host.runner.write(_STATE, f"postgres_password {phase}\n")
+    key = f"{KEYS}/postgres_password"
+    if phase in ("prepared", "switching"):
+        host.runner.write(f"{key}.next", "new")
+    elif phase in ("switched", "proven", "backing"):
+        host.runner.write(f"{key}.old", "obviously-fake")
+        host.runner.write(key, "new")
     recover("database", phase)
     assert host.steps == steps
+    assert host.keys() == (_OLD | {"postgres_password": "new"} if is_new else _OLD)
+    assert host.runner.text(_STATE) is None
 
 
 _MAIL = {
@@ -79,9 +104,10 @@ def test_a_new_password_of_the_mail_server_is_proven_before_it_is_stored(
     host: NotingHost, proven: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SMTP_PASSWORD", _VALUE)
+    host.runner.write(f"{KEYS}/given_smtp_password", "before\n")
     rotate("smtp", **_MAIL)
-    assert host.steps[:3] == ["mail", "rotation prepare given_smtp_password", "rotation switch"]
-    assert (proven, host.stored) == ([_VALUE], f"{_VALUE}\n")
+    assert host.steps[0] == "mail"
+    assert (proven, host.keys()["given_smtp_password"]) == ([_VALUE], f"{_VALUE}\n")
     assert not any(_VALUE in step for step in host.steps)
 
 
@@ -99,9 +125,9 @@ def test_another_secret_of_the_user_is_given_and_not_made(
     host: NotingHost, proven: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_API_TOKEN", _VALUE)
+    host.runner.write(f"{KEYS}/given_github_api_token", "before\n")
     rotate("GITHUB_API_TOKEN", **_MAIL)
-    assert host.steps[0] == "rotation prepare given_github_api_token"
-    assert (proven, host.stored) == ([], f"{_VALUE}\n")
+    assert (proven, host.keys()["given_github_api_token"]) == ([], f"{_VALUE}\n")
 
 
 @pytest.mark.parametrize(("name", "fact"), [("smpt", "'smtp'"), ("redsi", "'redis'")])

@@ -2,13 +2,14 @@
 
 import pytest
 
+from infisical_iac.agent.rotation import BackupPlaces
 from infisical_iac.change.keys import (
     KEYS,
     Way,
     find_key,
-    parse_targets,
     parse_unfinished,
     refuse_encryption_key,
+    refuse_former_targets,
 )
 from infisical_iac.core.errors import RunFailed
 
@@ -23,6 +24,8 @@ def test_an_empty_state_has_no_rotation() -> None:
         ("prepared", "undo", False),
         ("switching", "complete", True),
         ("switched", "complete", True),
+        ("begun", "undo", False),
+        ("swapped", "complete", True),
         ("backing", "go back", False),
         ("back", "go back", False),
         ("proven", "forget", True),
@@ -51,24 +54,24 @@ def test_a_rotation_of_the_repositories_is_completed_once_it_is_switching() -> N
 
 
 def test_the_targets_are_read() -> None:
-    assert parse_targets(["target local", "target box"]) == ["local", "box"]
+    assert refuse_former_targets(BackupPlaces(("local", "box"))) == ["local", "box"]
 
 
 @pytest.mark.parametrize(
-    ("lines", "code", "fact"),
+    ("places", "code", "fact"),
     [
-        ([], "run.no_backups", "`infisical-iac apply`"),
+        (BackupPlaces(), "run.no_backups", "`infisical-iac apply`"),
         (
-            ["target local", "other /var/lib/x/0123"],
+            BackupPlaces(("local",), ("/var/lib/x/0123",)),
             *("run.former_target", "remove /var/lib/x/0123 on"),
         ),
     ],
 )
 def test_a_host_whose_repositories_are_not_all_targets_is_refused(
-    lines: list[str], code: str, fact: str
+    places: BackupPlaces, code: str, fact: str
 ) -> None:
     with pytest.raises(RunFailed, match=fact) as failed:
-        parse_targets(lines)
+        refuse_former_targets(places)
     assert failed.value.code == code
 
 

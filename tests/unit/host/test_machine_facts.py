@@ -92,7 +92,7 @@ def test_the_volume_is_found_in_its_unit_also_in_that_of_an_earlier_version(
 
 _TRUE = '      ALLOW_INTERNAL_IP_CONNECTIONS: "true"\n'
 _FALSE = _TRUE.replace("true", "false")
-_RELEASE = "var/backups/infisical-iac/upgrades/20261125-v1/compose.yaml"
+_RELEASE = "var/backups/infisical-iac/upgrades/20261125T101112Z-v1/compose.yaml"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ _RELEASE = "var/backups/infisical-iac/upgrades/20261125-v1/compose.yaml"
         (
             {
                 _RELEASE: _TRUE,
-                "var/lib/infisical-upgrade/state": "20261125-v1 swapped v2\n",
+                "var/lib/infisical-upgrade/state": "20261125T101112Z-v1 swapped v2\n",
                 "etc/infisical/compose.yaml": _FALSE,
             },
             "",

@@ -13,8 +13,9 @@ from infisical_iac.backup import restore, restore_deploy
 from infisical_iac.backup.deploy import BackupState, DesiredBackups
 from infisical_iac.backup.restore import SnapshotSource
 from infisical_iac.backup.target import BackupTarget
-from infisical_iac.change import rotation, upgrade
+from infisical_iac.change import resume, rotation, upgrade
 from infisical_iac.change.releases import UnfinishedChange
+from infisical_iac.change.resume import ResumeState
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import deploy
 from infisical_iac.core.errors import Refused, RunFailed, SettingsError
@@ -57,6 +58,7 @@ _STACK = StackState(
     containers={"redis": (_WELL,)},
     images=frozenset(_DEFAULTS.images),
 )
+_RESUME = File("/etc/systemd/system/infisical-transaction.service", "[Unit]\n")
 _DEPLOYED = DeploymentState(_COMPOSE.state, stack=_STACK)
 
 # The ingress.
@@ -378,6 +380,25 @@ OPERATIONS = {
             unknown="the versions can be compared once the unfinished change has ended",
             steps=(),
         ),
+    ),
+    "change.resume.resuming": Cases(
+        noop(
+            lambda: resume.decide(
+                ResumeState(
+                    {_RESUME.path: _RESUME.state}, {"infisical-transaction.service": _RUNS}
+                ),
+                _RESUME,
+            ),
+            "interrupted changes are taken up after a boot",
+        ),
+        due(
+            lambda: resume.decide(ResumeState(), _RESUME),
+            "+ /etc/systemd/system/infisical-transaction.service",
+            "~ infisical-transaction.service: enabled and started",
+            steps=("write", "let systemd read changed units", "systemctl", "systemctl"),
+        ),
+        "the unit is always seen",
+        "there is nothing to refuse",
     ),
     "change.upgrade.version": Cases(
         noop(lambda: _upgrade(UpgradeState(_NEW)), "no version changes"),

@@ -1,0 +1,41 @@
+"""`infisical-iac attach`: follow a change that the host is at work on, or take it up."""
+
+import click
+
+from infisical_iac.cli.options import (
+    Lock,
+    inventory_option,
+    lock_options,
+    open_host,
+    require_project_file,
+)
+from infisical_iac.core.terminal import echo
+
+
+@click.command(short_help="Follow a change that goes on on the host.")
+@inventory_option
+@lock_options
+@click.option("--go-back", is_flag=True, help="Undo the change, unless it has passed its checks.")
+def attach(inventory: str, lock: Lock, go_back: bool) -> None:
+    """Follow a change that goes on on the host, or take it up where it has stopped.
+
+    Such a change goes on if the connection is lost or this command ends. It waits only for checks
+    that need this command.
+
+    Exit status: 0 when the change is done, or none is under way; 1 when it was undone, or for an
+    error.
+    """
+    with open_host(inventory, lock, check=require_project_file) as (host, settings):
+        from infisical_iac.change import keys, rotation
+        from infisical_iac.core import transaction
+        from infisical_iac.host.machine import Machine
+        from infisical_iac.workspace.load import load_declared
+
+        found = keys.parse_unfinished(host.get_fact(Machine).rotating)
+        if found is None:
+            echo("No change is under way on the host.")
+            return
+        if go_back:
+            transaction.ask_back("rotation")
+        project = load_declared(settings.workspace).project.slug
+        rotation.end_unfinished(found, settings, project)
