@@ -52,6 +52,7 @@ _PROGRAMS = {
     "--maintenance": ("maintenance", "main"),
     "--firewall": ("maintenance", "main_of_firewall"),
     "--backup-target": ("restic", "main"),
+    "--has-logged-in": ("ssh_logins", "main"),
 }
 
 

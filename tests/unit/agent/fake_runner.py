@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from infisical_iac.agent import PROTOCOL
-from infisical_iac.agent.runner import Output, Runner
+from infisical_iac.agent.runner import Failure, Output, Runner
 from infisical_iac.agent.serving import encode, serve
 from infisical_iac.core import agent
 from infisical_iac.core.agent import Question
@@ -17,10 +17,16 @@ from infisical_iac.core.agent import Question
 T = TypeVar("T")
 
 
-def answer(asked: Question[T], runner: Runner) -> T:
-    """Return the answer to a question; its calls and answers pass through JSON."""
+def answer(asked: Question[T], runner: Runner, *, changes: bool = False) -> T:
+    """Return the answer to a question; its calls and answers pass through JSON.
+
+    With `changes`, the question is an action. Raises RuntimeError with the error of a call.
+    """
     calls = [{"name": each.name, "arguments": json.loads(each.arguments)} for each in asked.calls]
-    answers = serve(runner, {"protocol": PROTOCOL, "calls": calls})
+    answers = serve(runner, {"protocol": PROTOCOL, "changes": changes, "calls": calls})
+    for each in answers:
+        if "error" in each:
+            raise RuntimeError(Failure(**each["error"]))
     return asked.read([each["value"] for each in json.loads(json.dumps(answers, default=encode))])
 
 
