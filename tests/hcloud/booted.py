@@ -11,7 +11,7 @@ import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 from infisical_iac.agent import PROTOCOL
-from infisical_iac.core import agent
+from infisical_iac.core import archive
 from infisical_iac.hetzner.remote import generate_host_key
 
 _SECONDS = 20
@@ -58,7 +58,7 @@ class Booted:
 
     def run(self, command: str, stdin: str = "") -> tuple[int, str]:
         """Return the exit status and output of a command."""
-        if agent.path() in command:
+        if archive.path() in command:
             return 0, self._call(json.loads(stdin))
         words = " ".join(command.split()[-2:])
         self.commands.append(words)

@@ -12,7 +12,7 @@ from pathlib import Path
 from infisical_iac.agent import system
 from infisical_iac.agent.runner import Output, Runner
 from infisical_iac.agent.system import Bans
-from infisical_iac.core import agent
+from infisical_iac.core import archive
 from infisical_iac.host.watch import FAIL2BAN_DIRECTORY, LOG, bans
 from tests.unit.fake_programs import JOURNALCTL, fake_program
 from tests.unit.settings_of import settings_of
@@ -102,8 +102,8 @@ class BanningHost:
         shutil.rmtree(there / "jail.d")
         programs = self._home / "lib"
         programs.mkdir(exist_ok=True)
-        (programs / Path(agent.path()).name).write_bytes(agent.archive())
-        places = {LOG: str(self.log), agent.DIRECTORY: str(programs)}
+        (programs / Path(archive.path()).name).write_bytes(archive.build())
+        places = {LOG: str(self.log), archive.DIRECTORY: str(programs)}
         for each in bans(settings_of(**changes)):
             text = each.content
             for old, new in places.items():

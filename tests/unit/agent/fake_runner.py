@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from infisical_iac.agent import PROTOCOL
 from infisical_iac.agent.runner import Failure, Output, Runner
 from infisical_iac.agent.serving import encode, serve
-from infisical_iac.core import agent
+from infisical_iac.core import archive
 from infisical_iac.core.agent import Question
 
 T = TypeVar("T")
@@ -47,11 +47,11 @@ def answer_by_newest_python(asked: Question[T], host: Runner) -> T:
     """
     newest = Path("/usr/bin/python3.13")
     python = newest if newest.exists() else sys.executable
-    archive = host.root / "agent.pyz"
-    archive.write_bytes(agent.archive())
+    file = host.root / "agent.pyz"
+    file.write_bytes(archive.build())
     calls = [{"name": each.name, "arguments": json.loads(each.arguments)} for each in asked.calls]
     done = subprocess.run(
-        [python, "-IS", "-c", _BY_ANOTHER, archive, host.root],
+        [python, "-IS", "-c", _BY_ANOTHER, file, host.root],
         input=json.dumps({"protocol": PROTOCOL, "calls": calls}),
         capture_output=True,
         text=True,
