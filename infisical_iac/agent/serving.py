@@ -53,6 +53,7 @@ _PROGRAMS = {
     "--firewall": ("maintenance", "main_of_firewall"),
     "--backup-target": ("restic", "main"),
     "--has-logged-in": ("ssh_logins", "main"),
+    "--hold-lock": ("lock", "main"),
     "--other-containers": ("sharing", "main"),
 }
 
