@@ -52,6 +52,9 @@ _PROGRAMS = {
     "--firewall": ("maintenance", "main_of_firewall"),
     "--backup-target": ("restic", "main"),
     "--transaction": ("transaction", "main"),
+    "--has-logged-in": ("ssh_logins", "main"),
+    "--hold-lock": ("lock", "main"),
+    "--other-containers": ("sharing", "main"),
 }
 
 

@@ -25,13 +25,13 @@ def attach(inventory: str, lock: Lock, go_back: bool) -> None:
     Exit status: 0 when the change is done, or none is under way; 1 when it was undone, or for an
     error.
     """
-    with open_host(inventory, lock, check=require_project_file) as (host, settings):
+    with open_host(inventory, lock, check=require_project_file) as (_, settings):
         from infisical_iac.change import keys, rotation
         from infisical_iac.core import transaction
-        from infisical_iac.host.machine import Machine
+        from infisical_iac.host.machine import read_machine
         from infisical_iac.workspace.load import load_declared
 
-        found = keys.parse_unfinished(host.get_fact(Machine).rotating)
+        found = keys.parse_unfinished(read_machine().rotating)
         if found is None:
             echo("No change is under way on the host.")
             return
