@@ -30,12 +30,14 @@ class Database:
 
     Attributes:
         password_file: with the password that a cluster's database accepts.
+        session: the name of its sessions in PostgreSQL.
     """
 
     runner: Runner
     container: DockerContainer
     servers: Sequence[str] = ()
     password_file: str = f"{KEYS}/postgres_password"
+    session: str = _SESSION
 
     @property
     def is_clustered(self) -> bool:
@@ -48,9 +50,22 @@ class Database:
         On a cluster it bypasses HAProxy, which would end a session that waits for a long time. A
         former primary accepts no write, since it has no synchronous standby.
         """
-        call = ["docker", "exec", "--interactive", "--env", f"PGAPPNAME={_SESSION}"]
+        call, password = self._make_call(words)
+        return self.runner.run(call, stdin=f"{password}{stdin}", seconds=seconds)
+
+    def pipe(
+        self, words: Sequence[str], *, stdin: str, target: Path | None, seconds: float
+    ) -> Output:
+        """Run a program as `run` does, with its output in a file of the host."""
+        call, password = self._make_call(words)
+        text = f"{password}{stdin}"
+        return self.runner.pipe(call, source=text, target=target, seconds=seconds)
+
+    def _make_call(self, words: Sequence[str]) -> tuple[list[str], str]:
+        """Return the command for a program in the container, and a password for its input."""
+        call = ["docker", "exec", "--interactive", "--env", f"PGAPPNAME={self.session}"]
         if not self.is_clustered:
-            return self.runner.run([*call, self.container.id, *words], stdin=stdin, seconds=seconds)
+            return [*call, self.container.id, *words], ""
         password = (self.runner.text(self.password_file) or "").strip()
         variables = (
             f"PGHOST={','.join(self.servers)}",
@@ -59,13 +74,11 @@ class Database:
         )
         call += [word for each in variables for word in ("--env", each)]
         call += [self.container.id, "sh", "-c", _WITH_PASSWORD, "sh", *words]
-        return self.runner.run(call, stdin=f"{password}\n{stdin}", seconds=seconds)
+        return call, f"{password}\n"
 
     def sql(self, text: str, *, database: str = "infisical", seconds: float = 60) -> list[str]:
         """Return the lines that SQL prints. Raises RuntimeError with a Failure."""
-        words = ["psql", "--no-psqlrc", "--username", _USER, "--dbname", database, "--quiet"]
-        words += ["--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"]
-        done = self.run(words, stdin=text, seconds=seconds)
+        done = self.run(psql_command(database), stdin=text, seconds=seconds)
         if done.status != 0:
             raise failure_of(done.errors)
         return done.text.splitlines()
@@ -82,6 +95,12 @@ class Database:
         )
         if done.status != 0:
             raise failure_of(done.errors)
+
+
+def psql_command(database: str = "infisical") -> list[str]:
+    """Return the command that runs the SQL on standard input, and prints rows only."""
+    words = ["psql", "--no-psqlrc", "--username", _USER, "--dbname", database, "--quiet"]
+    return [*words, "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"]
 
 
 def find_database(runner: Runner, topology: str = "") -> Database:

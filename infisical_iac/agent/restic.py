@@ -1,6 +1,6 @@
 """Use the repositories of backup targets through restic.
 
-backup.sh, drill.sh and snapshot.sh call it as a program:
+drill.sh and snapshot.sh call it as a program:
 
 --backup-target save <target> <directory>   saves <directory>/snapshot with the tags in
                                             <directory>/tags; prints "snapshot <id>",

@@ -3,9 +3,10 @@
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,16 +84,49 @@ class Runner:
 
         Raises RuntimeError with a Failure if it was killed.
         """
+        done = self._run(words, seconds, environment, input=stdin.encode(), stdout=subprocess.PIPE)
+        return _decode(done)
+
+    def pipe(
+        self,
+        words: Sequence[str],
+        *,
+        source: Path | str = "",
+        target: Path | None = None,
+        seconds: float = _SECONDS,
+    ) -> Output:
+        """Run a program as `run` does, whose standard input or output is too large for memory.
+
+        Args:
+            source: the file that is its standard input, or the text, as for `run`.
+            target: the file for its standard output; None to return that.
+
+        Raises OSError too, if a file can't be opened.
+        """
+        with ExitStack() as files:
+            given: dict[str, Any] = {"input": source.encode()} if isinstance(source, str) else {}
+            if isinstance(source, Path):
+                given["stdin"] = files.enter_context(source.open("rb"))
+            where: Any = subprocess.PIPE
+            if target is not None:
+                where = files.enter_context(target.open("wb"))
+            done = self._run(words, seconds, {}, stdout=where, **given)
+        return _decode(done)
+
+    def _run(
+        self, words: Sequence[str], seconds: float, environment: Mapping[str, str], **files: Any
+    ) -> subprocess.CompletedProcess[bytes] | None:
+        """Return the result of a program; None if it is not installed. Raises RuntimeError."""
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 words,
-                input=stdin.encode(),
-                capture_output=True,
+                stderr=subprocess.PIPE,
                 env={**os.environ, **_ENVIRONMENT, **environment},
                 timeout=seconds,
+                **files,
             )
         except (FileNotFoundError, PermissionError):
-            return Output(127)
+            return None
         except subprocess.TimeoutExpired:
             raise RuntimeError(
                 Failure(
@@ -101,11 +135,6 @@ class Runner:
                     f"run it there: {' '.join(words[:3])}",
                 )
             ) from None
-        return Output(
-            done.returncode,
-            done.stdout.decode(errors="replace"),
-            done.stderr.decode(errors="replace"),
-        )
 
     def must_run(
         self,
@@ -124,6 +153,13 @@ class Runner:
         if done.status != 0:
             raise failure_of(done.errors or f"{words[0]} ended with status {done.status}")
         return done.text
+
+
+def _decode(done: subprocess.CompletedProcess[bytes] | None) -> Output:
+    if done is None:
+        return Output(127)
+    texts = ((each or b"").decode(errors="replace") for each in (done.stdout, done.stderr))
+    return Output(done.returncode, *texts)
 
 
 def failure_of(errors: str) -> RuntimeError:

@@ -43,6 +43,7 @@ _PROGRAMS = {
     "--access-log": ("access_log", "main"),
     "--maintenance": ("maintenance", "main"),
     "--firewall": ("maintenance", "main_of_firewall"),
+    "--backup": ("backup", "main"),
     "--backup-target": ("restic", "main"),
 }
 

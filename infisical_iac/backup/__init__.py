@@ -28,9 +28,8 @@ A snapshot has the tags `infisical-iac` and `version=`, `bytes=`, `secrets=`, `m
 (the fingerprint), so that a list needs nothing but the repository's index. Neither the dump nor the
 manifest holds a key; the dump's secrets are encrypted with the encryption key.
 
-On the host:
+On the host, where systemd's `infisical-backup.service` runs `agent/backup.py`:
 
-    /usr/local/lib/infisical-iac/backup*.sh   run by systemd's `infisical-backup.service`
     /etc/infisical/backup/backup.conf         targets, retention; `<target>.conf` has an address
     /etc/infisical/backup/<target>.env        the credentials for S3 or a rest-server
     /etc/infisical/backup/ssh_key             the key for SFTP, made on the host

@@ -192,12 +192,9 @@ def _make_key() -> None:
 
 
 DRILL = "/var/lib/infisical-drill/compose.yaml"
-_PARTS = (
-    *("backup", "backup-dump", "reporting"),
-    *("drill", "drill-look", "snapshot"),
-)
+_PARTS = (*("reporting", "drill", "drill-look", "snapshot"),)
 # The programs of earlier versions, whose work the agent does.
-FORMER = (f"{units.SCRIPTS}/backup-target.sh",)
+FORMER = tuple(f"{units.SCRIPTS}/{each}.sh" for each in ("backup", "backup-dump", "backup-target"))
 
 
 def configuration(settings: Settings, number: int | None = None) -> Iterator[File]:

@@ -13,10 +13,12 @@ from typing import ClassVar
 from pyinfra import logger
 from pyinfra.context import host
 
+from infisical_iac.agent.dump import make_dump
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import releases
 from infisical_iac.change.releases import RELEASES, Release, UnfinishedChange
+from infisical_iac.core.agent import perform, question
 from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.images import Images
 from infisical_iac.core.remote import run, write
@@ -131,7 +133,7 @@ class Changeover(ABC):
         logger.info(f"{host.print_prefix}Infisical {how}; its data go to {directory}")
         if pausing:
             self.step("pause", doing="pause Infisical")
-        run(script("backup-dump", directory), doing="dump the database")
+        perform(question(make_dump, folder=directory), doing="dump the database")
 
     def rehearse(self, compose: str) -> None:
         """Prove on a copy of the release's dump that the new version isolates services.

@@ -118,6 +118,20 @@ class FakeRunner(Runner):
                 return found if isinstance(found, Output) else Output(0, found)
         return Output(127)
 
+    def pipe(
+        self,
+        words: Sequence[str],
+        *,
+        source: Path | str = "",
+        target: Path | None = None,
+        seconds: float = 0,
+    ) -> Output:
+        done = self.run(words, stdin=source if isinstance(source, str) else source.read_text())
+        if target is None:
+            return done
+        target.write_text(done.text)
+        return Output(done.status, errors=done.errors)
+
     def write(self, path: str, text: str, *, mode: int = 0o600) -> Path:
         """Put a file at an absolute path of the host."""
         file = self.path(path)
