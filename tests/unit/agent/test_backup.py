@@ -123,10 +123,10 @@ def test_a_snapshot_counts_although_old_ones_can_not_be_removed(world: _World) -
 
 
 def test_a_failed_dump_is_saved_nowhere(world: _World) -> None:
-    world.failing["dump"] = 'a "database"\nstops'
+    world.failing["dump"] = '"down"\nnow'
     assert backup.run_backup(world.host) == 1
     assert world.did == ["dump"]
-    assert world.record["failure"] == "a 'database' stops: mend it"
+    assert world.record["failure"] == "'down' now: mend it"
     assert [each["error"] for each in world.record["targets"]] == ["", ""]
     assert world.record["bytes"] == 0
 
