@@ -50,19 +50,23 @@ class Database:
         On a cluster it bypasses HAProxy, which would end a session that waits for a long time. A
         former primary accepts no write, since it has no synchronous standby.
         """
-        call, password = self._make_call(words)
+        call, password = self._call(words)
         return self.runner.run(call, stdin=f"{password}{stdin}", seconds=seconds)
 
-    def pipe(
-        self, words: Sequence[str], *, stdin: str, target: Path | None, seconds: float
+    def dump(self, target: Path, *, seconds: float) -> Output:
+        """Dump the database into a file, and return the result."""
+        words = ["pg_dump", "--username", _USER, "--format", "custom", "infisical"]
+        return self.run_into(target, words, seconds=seconds)
+
+    def run_into(
+        self, target: Path, words: Sequence[str], *, stdin: str = "", seconds: float
     ) -> Output:
         """Run a program as `run` does, with its output in a file of the host."""
-        call, password = self._make_call(words)
-        text = f"{password}{stdin}"
-        return self.runner.pipe(call, source=text, target=target, seconds=seconds)
+        call, password = self._call(words)
+        return self.runner.dump(call, target, stdin=f"{password}{stdin}", seconds=seconds)
 
-    def _make_call(self, words: Sequence[str]) -> tuple[list[str], str]:
-        """Return the command for a program in the container, and a password for its input."""
+    def _call(self, words: Sequence[str]) -> tuple[list[str], str]:
+        """Return the command that runs a program in the container, and the password's line."""
         call = ["docker", "exec", "--interactive", "--env", f"PGAPPNAME={self.session}"]
         if not self.is_clustered:
             return [*call, self.container.id, *words], ""

@@ -100,7 +100,7 @@ class _Counts:
 def _dump(database: Database, dump: Path) -> _Counts:
     """Dump the database to a file. Raises RuntimeError with a Failure."""
     dump.touch(mode=0o600)
-    done = database.pipe(psql_command(), stdin=_DUMP, target=dump, seconds=_SECONDS)
+    done = database.run_into(dump, psql_command(), stdin=_DUMP, seconds=_SECONDS)
     lines = done.errors.splitlines()
     if sum(each in _MARKS for each in lines) != len(_MARKS):
         reasons = [each for each in lines if not each.startswith(("rows", "server", *_MARKS))]
@@ -120,7 +120,7 @@ def _count_tables(database: Database, dump: Path) -> int:
     call = ["docker", "exec", "--interactive", database.container.id, "pg_restore"]
     found = 0
     for words in (["--list"], ["--file", "/dev/null"]):
-        done = database.runner.pipe([*call, *words], source=dump, seconds=_SECONDS)
+        done = database.runner.load([*call, *words], dump, seconds=_SECONDS)
         if done.status != 0:
             raise _refuse("the dump of the database can't be read back")
         found += done.text.count(" TABLE DATA ")

@@ -151,6 +151,15 @@ def _secrets(runner: Runner) -> Iterator[str]:
                 yield match[1]
 
 
+def lines_without_keys(runner: Runner, lines: Iterable[str]) -> list[str]:
+    """Return the lines that contain no key of this host; none at all if no key is known."""
+    keys = texts(runner, paths=[], patterns=[_KEYS]).values()
+    forms = {
+        form for text in keys for key in filter(None, text.splitlines()) for form in _in_logs(key)
+    }
+    return [line for line in lines if forms and not any(form in line for form in forms)]
+
+
 def _in_logs(secret: str) -> tuple[str, str, str]:
     """Return a secret as it is, as Node writes it in JSON, and as Go does."""
     by_node = re.sub(r'[\\"]', r"\\\g<0>", secret).replace("\t", "\\t")

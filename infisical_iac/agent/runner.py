@@ -3,7 +3,6 @@
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -84,57 +83,19 @@ class Runner:
 
         Raises RuntimeError with a Failure if it was killed.
         """
-        done = self._run(words, seconds, environment, input=stdin.encode(), stdout=subprocess.PIPE)
-        return _decode(done)
+        return _run(words, seconds, environment, input=stdin.encode(), stdout=subprocess.PIPE)
 
-    def pipe(
-        self,
-        words: Sequence[str],
-        *,
-        source: Path | str = "",
-        target: Path | None = None,
-        seconds: float = _SECONDS,
+    def dump(
+        self, words: Sequence[str], target: Path, *, stdin: str = "", seconds: float = _SECONDS
     ) -> Output:
-        """Run a program as `run` does, whose standard input or output is too large for memory.
+        """Run a program as `run` does, with its standard output in a file, which may be large."""
+        with target.open("wb") as file:
+            return _run(words, seconds, {}, input=stdin.encode(), stdout=file)
 
-        Args:
-            source: the file that is its standard input, or the text, as for `run`.
-            target: the file for its standard output; None to return that.
-
-        Raises OSError too, if a file can't be opened.
-        """
-        with ExitStack() as files:
-            given: dict[str, Any] = {"input": source.encode()} if isinstance(source, str) else {}
-            if isinstance(source, Path):
-                given["stdin"] = files.enter_context(source.open("rb"))
-            where: Any = subprocess.PIPE
-            if target is not None:
-                where = files.enter_context(target.open("wb"))
-            done = self._run(words, seconds, {}, stdout=where, **given)
-        return _decode(done)
-
-    def _run(
-        self, words: Sequence[str], seconds: float, environment: Mapping[str, str], **files: Any
-    ) -> subprocess.CompletedProcess[bytes] | None:
-        """Return the result of a program; None if it is not installed. Raises RuntimeError."""
-        try:
-            return subprocess.run(
-                words,
-                stderr=subprocess.PIPE,
-                env={**os.environ, **_ENVIRONMENT, **environment},
-                timeout=seconds,
-                **files,
-            )
-        except (FileNotFoundError, PermissionError):
-            return None
-        except subprocess.TimeoutExpired:
-            raise RuntimeError(
-                Failure(
-                    "command.timeout",
-                    f"{words[0]} on the host did not end within {seconds:g} s",
-                    f"run it there: {' '.join(words[:3])}",
-                )
-            ) from None
+    def load(self, words: Sequence[str], source: Path, *, seconds: float = _SECONDS) -> Output:
+        """Run a program as `run` does, with a file as its standard input, which may be large."""
+        with source.open("rb") as file:
+            return _run(words, seconds, {}, stdin=file, stdout=subprocess.PIPE)
 
     def must_run(
         self,
@@ -155,11 +116,32 @@ class Runner:
         return done.text
 
 
-def _decode(done: subprocess.CompletedProcess[bytes] | None) -> Output:
-    if done is None:
+def _run(
+    words: Sequence[str], seconds: float, environment: Mapping[str, str], **streams: Any
+) -> Output:
+    try:
+        done = subprocess.run(
+            words,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **_ENVIRONMENT, **environment},
+            timeout=seconds,
+            **streams,
+        )
+    except (FileNotFoundError, PermissionError):
         return Output(127)
-    texts = ((each or b"").decode(errors="replace") for each in (done.stdout, done.stderr))
-    return Output(done.returncode, *texts)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(
+            Failure(
+                "command.timeout",
+                f"{words[0]} on the host did not end within {seconds:g} s",
+                f"run it there: {' '.join(words[:3])}",
+            )
+        ) from None
+    return Output(
+        done.returncode,
+        (done.stdout or b"").decode(errors="replace"),
+        done.stderr.decode(errors="replace"),
+    )
 
 
 def failure_of(errors: str) -> RuntimeError:

@@ -143,7 +143,7 @@ def go_back(found: UnfinishedScaling, timeout: int, *, removing_cluster: bool = 
     data = f"its data of {found.stamp}" if found.is_switched else "all its data"
     if found.direction == "out":
         compose.bring_up()
-        _refuse_unhealthy("stack", timeout, "containers")
+        _refuse_unhealthy(compose.list_unhealthy(timeout))
         sentences = [f"{host.name} serves as a single host again, with {data}."]
         if removing_cluster:
             # Migrations of earlier versions leave no mark.
@@ -157,7 +157,8 @@ def go_back(found: UnfinishedScaling, timeout: int, *, removing_cluster: bool = 
             )
     else:
         run(script("cluster-stack", "up"), doing="roll the services out")
-        _refuse_unhealthy("cluster-stack", timeout, "services")
+        command = script("cluster-stack", "wait", str(timeout))
+        _refuse_unhealthy(run(command, doing="wait for the services"))
         sentences = [f"The cluster serves again, with {data}."]
     edge.open_on([each.name for each in with_others(host)])
     return [*sentences, *end(found.direction)]
@@ -174,8 +175,7 @@ def read_served() -> str:
     ).strip()
 
 
-def _refuse_unhealthy(program: str, timeout: int, what: str) -> None:
-    unhealthy = run(script(program, "wait", str(timeout)), doing=f"wait for the {what}")
+def _refuse_unhealthy(unhealthy: str) -> None:
     if unhealthy:
         raise CheckFailed(f"the former services are back, but not healthy:\n{unhealthy}")
 

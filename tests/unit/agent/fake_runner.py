@@ -118,19 +118,15 @@ class FakeRunner(Runner):
                 return found if isinstance(found, Output) else Output(0, found)
         return Output(127)
 
-    def pipe(
-        self,
-        words: Sequence[str],
-        *,
-        source: Path | str = "",
-        target: Path | None = None,
-        seconds: float = 0,
+    def dump(
+        self, words: Sequence[str], target: Path, *, stdin: str = "", seconds: float = 0
     ) -> Output:
-        done = self.run(words, stdin=source if isinstance(source, str) else source.read_text())
-        if target is None:
-            return done
+        done = self.run(words, stdin=stdin)
         target.write_text(done.text)
-        return Output(done.status, errors=done.errors)
+        return done
+
+    def load(self, words: Sequence[str], source: Path, *, seconds: float = 0) -> Output:
+        return self.run(words, stdin=source.read_text())
 
     def write(self, path: str, text: str, *, mode: int = 0o600) -> Path:
         """Put a file at an absolute path of the host."""
