@@ -52,7 +52,7 @@ _PROGRAMS = {
     "--maintenance": ("maintenance", "main"),
     "--firewall": ("maintenance", "main_of_firewall"),
     "--backup": ("backup", "main"),
-    "--backup-target": ("restic", "main"),
+    "--drill": ("drill", "main"),
 }
 
 
