@@ -99,8 +99,7 @@ def find_own_targets(runner: Runner, sharing: TargetSharing) -> list[str]:
     if sharing.node == 0:
         _tell("This node of the cluster has no data: the nodes with data run backups and drills.")
         return []
-    asked = ["docker", "node", "inspect", "--format", "{{json .ManagerStatus}}", "self"]
-    if _leads(runner.run(asked, seconds=60).text):
+    if _leads(runner):
         return [*sharing.targets]
     for each in sharing.targets:
         if each in sharing.shared:
@@ -108,11 +107,12 @@ def find_own_targets(runner: Runner, sharing: TargetSharing) -> list[str]:
     return [each for each in sharing.targets if each not in sharing.shared]
 
 
-def _leads(text: str) -> bool:
-    """Return whether a node leads, by its ManagerStatus; True if there is no answer."""
+def _leads(runner: Runner) -> bool:
+    """Return whether this node leads the Swarm; True if there is no answer."""
+    asked = ["docker", "node", "inspect", "--format", "{{json .ManagerStatus}}", "self"]
     try:
-        return bool(json.loads(text).get("Leader"))
-    except (ValueError, AttributeError):
+        return bool(json.loads(runner.run(asked, seconds=60).text).get("Leader"))
+    except (RuntimeError, ValueError, AttributeError):
         return True
 
 
