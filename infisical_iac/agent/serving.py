@@ -53,6 +53,8 @@ _PROGRAMS = {
     "--firewall": ("maintenance", "main_of_firewall"),
     "--backup": ("backup", "main"),
     "--drill": ("drill", "main"),
+    "--has-logged-in": ("ssh_logins", "main"),
+    "--other-containers": ("sharing", "main"),
 }
 
 

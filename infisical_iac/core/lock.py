@@ -46,8 +46,7 @@ def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> No
     hosts = with_others(host)
     for each in hosts:
         if each.name not in _held | _skipped:
-            if sentence := each.data.get(HOST_REFUSES):
-                raise Refused(f"{sentence}; nothing was done", code="refused.unadopted")
+            _refuse_unadopted(each)
             # Recorded before the lock is taken, as a deploy calls this for all hosts in parallel.
             _held.add(each.name)
             try:
@@ -55,6 +54,17 @@ def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> No
             except BaseException:
                 _held.discard(each.name)
                 raise
+
+
+def refuse_unadopted(host: Host) -> None:
+    """Raise Refused for a connected server that must be adopted before anything is done there."""
+    for each in with_others(host):
+        _refuse_unadopted(each)
+
+
+def _refuse_unadopted(host: Host) -> None:
+    if sentence := host.data.get(HOST_REFUSES):
+        raise Refused(f"{sentence}; nothing was done", code="refused.unadopted")
 
 
 def skip(host: Host) -> None:

@@ -6,17 +6,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from infisical_iac.agent.files import PathState
 from infisical_iac.agent.system import UnitState
 from infisical_iac.agent.system import units as unit_states
-from infisical_iac.core import agent, files, journal
+from infisical_iac.core import archive, files, journal
 from infisical_iac.core.agent import Question, inspect, question
 from infisical_iac.core.change import Change
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script_file, template
+from infisical_iac.core.rendering import template
 from infisical_iac.core.wording import join_names
 
 # The directory of this project's programs on a host.
-SCRIPTS = agent.DIRECTORY
+SCRIPTS = archive.DIRECTORY
 DIRECTORY = "/etc/systemd/system"
 
 _WORDS = {"enable": "enabled", "start": "started", "restart": "restarted, with its configuration"}
@@ -34,11 +34,6 @@ def agent_command(*arguments: object) -> str:
     """
     words = shlex.join(map(str, arguments))
     return f"/bin/sh -c 'set -- {SCRIPTS}/agent-*.pyz; exec python3 -IS \"$$1\" {words}'"
-
-
-def program(name: str) -> File:
-    """Return the script `<name>.sh` as a file on the host, for units that run it."""
-    return File(f"{SCRIPTS}/{name}.sh", script_file(name))
 
 
 def is_unit(file: File) -> bool:

@@ -81,10 +81,11 @@ def _die_after(action: str) -> None:
 def _die_within(line: str) -> None:
     """Kill this process when the agent's module for snapshots has run a line on the host."""
     from infisical_iac.backup import snapshot
-    from infisical_iac.core import agent
+    from infisical_iac.core import archive
+    from infisical_iac.core.agent import Question, perform
 
     name = "infisical_iac/agent/snapshot.py"
-    with ZipFile(io.BytesIO(agent.archive())) as file:
+    with ZipFile(io.BytesIO(archive.build())) as file:
         texts = {each: file.read(each).decode() for each in file.namelist()}
     (found,) = (each for each in texts[name].splitlines() if each.strip() == line)
     indent = found.removesuffix(line)
@@ -94,11 +95,11 @@ def _die_within(line: str) -> None:
     with ZipFile(buffer, "w") as file:
         for each, text in texts.items():
             file.writestr(each, text)
-    replace(agent, "archive", lambda: buffer.getvalue())
+    replace(archive, "build", lambda: buffer.getvalue())
 
-    def die(asked: agent.Question[Any], **more: Any) -> Any:
+    def die(asked: Question[Any], **more: Any) -> Any:
         try:
-            return agent.perform(asked, **more)
+            return perform(asked, **more)
         except CommandFailed:
             os._exit(KILLED)
 
