@@ -31,12 +31,14 @@ class Database:
 
     Attributes:
         password_file: with the password that a cluster's database accepts.
+        session: the name of its sessions in PostgreSQL.
     """
 
     runner: Runner
     container: DockerContainer
     servers: Sequence[str] = ()
     password_file: str = f"{KEYS}/postgres_password"
+    session: str = _SESSION
 
     @property
     def is_clustered(self) -> bool:
@@ -55,12 +57,18 @@ class Database:
     def dump(self, target: Path, *, seconds: float) -> Output:
         """Dump the database into a file, and return the result."""
         words = ["pg_dump", "--username", _USER, "--format", "custom", "infisical"]
+        return self.run_into(target, words, seconds=seconds)
+
+    def run_into(
+        self, target: Path, words: Sequence[str], *, stdin: str = "", seconds: float
+    ) -> Output:
+        """Run a program as `run` does, with its output in a file of the host."""
         call, password = self._call(words)
-        return self.runner.dump(call, target, stdin=password, seconds=seconds)
+        return self.runner.dump(call, target, stdin=f"{password}{stdin}", seconds=seconds)
 
     def _call(self, words: Sequence[str]) -> tuple[list[str], str]:
         """Return the command that runs a program in the container, and the password's line."""
-        call = ["docker", "exec", "--interactive", "--env", f"PGAPPNAME={_SESSION}"]
+        call = ["docker", "exec", "--interactive", "--env", f"PGAPPNAME={self.session}"]
         if not self.is_clustered:
             return [*call, self.container.id, *words], ""
         password = (self.runner.text(self.password_file) or "").strip()
@@ -75,9 +83,7 @@ class Database:
 
     def sql(self, text: str, *, database: str = "infisical", seconds: float = 60) -> list[str]:
         """Return the lines that SQL prints. Raises RuntimeError with a Failure."""
-        words = ["psql", "--no-psqlrc", "--username", _USER, "--dbname", database, "--quiet"]
-        words += ["--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"]
-        done = self.run(words, stdin=text, seconds=seconds)
+        done = self.run(psql_command(database), stdin=text, seconds=seconds)
         if done.status != 0:
             raise failure_of(done.errors)
         return done.text.splitlines()
@@ -94,6 +100,12 @@ class Database:
         )
         if done.status != 0:
             raise failure_of(done.errors)
+
+
+def psql_command(database: str = "infisical") -> list[str]:
+    """Return the command that runs the SQL on standard input, and prints rows only."""
+    words = ["psql", "--no-psqlrc", "--username", _USER, "--dbname", database, "--quiet"]
+    return [*words, "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"]
 
 
 def find_database(runner: Runner, topology: str = "") -> Database:

@@ -219,6 +219,20 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def require_space(path: Path, kib: int, what: str, place: str) -> None:
+    """Raise RuntimeError with a Failure if the disk of a path has too little space.
+
+    Args:
+        what: begins the sentence, such as "the dump".
+        place: continues it after the needed space, such as "and /var/lib/x".
+    """
+    found = os.statvfs(path)
+    free = found.f_bavail * found.f_frsize // 1024
+    if free <= kib:
+        message = f"{what} may take {kib // 1024} MB {place} has {free // 1024} MB free"
+        raise RuntimeError(Failure("command", message, "make room"))
+
+
 @contextmanager
 def hold(path: Path, seconds: float, busy: str) -> Iterator[None]:
     """Hold the lock of a folder, or of a file, which is created if it is missing.

@@ -95,6 +95,12 @@ def has_form(path: str, text: str) -> bool:
     return bool(form.fullmatch(f"{text.removesuffix(chr(10))}\n"))
 
 
+def key_fingerprint(runner: Runner) -> str:
+    """Return a value that identifies the encryption key and reveals nothing of it."""
+    key = (runner.text(f"{_KEYS}/encryption_key") or "").replace("\n", "")
+    return sha256(f"infisical-iac encryption key {key}".encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class KeysState:
     """The names of keys and files that need repair, by reason.

@@ -17,17 +17,16 @@ answers. Only a data node can ask them; elsewhere both counts are 0.
 import json
 import os
 import re
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from infisical_iac.agent.docker import PROJECT, find_container, list_containers
 from infisical_iac.agent.files import hold, write
+from infisical_iac.agent.reporting import plain, report_failure, utc
 from infisical_iac.agent.runner import Failure, Output, Runner, action, failure_of, observation
 from infisical_iac.agent.swarm import MAINTENANCE
 from infisical_iac.agent.system import install_packages
@@ -37,11 +36,9 @@ _LOCK = "/run/infisical-iac.lock"
 _BACKUP_LOCK = "/var/lib/infisical-backup/lock"
 _CHANGES = ("restore", "upgrade", "rotation", "scale")
 _REBOOT = "/run/reboot-required"
-_WEBHOOK = "/etc/infisical/backup/webhook"
 _PATIENCE = 7200
 _APT_SECONDS = 600
 _PACKAGES = ("docker*", "containerd", "containerd.io", "runc")
-_MOST_CHARACTERS = 400
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -85,15 +82,9 @@ def _begin(runner: Runner) -> None:
 
 
 def _conclude(runner: Runner, reason: str) -> None:
-    ended = {"ended": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "failure": _plain(reason)}
+    ended = {"ended": utc(time.time()), "failure": plain(reason)}
     write(runner.path(f"{_STATE}/last.json"), f"{json.dumps(ended)}\n".encode(), mode=0o644)
     runner.path(f"{_STATE}/running").unlink(missing_ok=True)
-
-
-def _plain(text: str) -> str:
-    """Return a text as one short line of printable ASCII characters."""
-    line = " ".join(text.replace('"', "'").replace("\\", "/").split())
-    return "".join(each for each in line if " " <= each <= "~")[:_MOST_CHARACTERS]
 
 
 def _hold_locks(runner: Runner, locks: ExitStack) -> None:
@@ -167,35 +158,6 @@ def wait_for_turn(runner: Runner, number: int) -> int:
         "lacks members, so this host waits",
     )
     return 1
-
-
-def report_failure(runner: Runner, what: str, state: str) -> int:
-    """Report a failed run to the journal and, if there is one, to the webhook.
-
-    Args:
-        what: the run, which begins the sentence.
-        state: the folder with its `last.json`, and with `running` if it was interrupted.
-
-    Returns the status of the request to the webhook.
-    """
-    reason = "the run was interrupted"
-    if not runner.path(f"{state}/running").exists():
-        try:
-            reason = str(json.loads(runner.text(f"{state}/last.json") or "{}").get("failure", ""))
-        except ValueError:
-            reason = ""
-    host = socket.gethostname()
-    text = f"{what} on {host} failed: {reason}"
-    print(f"<3>{text}", file=sys.stderr)
-    if not (runner.text(_WEBHOOK) or ""):
-        return 0
-    at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    # The webhook's file has curl's options, with its address, which may be a secret.
-    post = ["curl", "--config", str(runner.path(_WEBHOOK)), "--silent", "--show-error", "--fail"]
-    post += ["--output", "/dev/null", "--max-time", "20", "--retry", "3"]
-    post += ["--header", "Content-Type: application/json", "--data-binary", "@-"]
-    body = json.dumps({"text": text, "of": host, "at": at, "error": reason})
-    return runner.run(post, stdin=body).status
 
 
 _TABLE = ("inet", "infisical")

@@ -1,17 +1,6 @@
 """Use the repositories of backup targets through restic.
 
-backup.sh, drill.sh and snapshot.sh call it as a program:
-
---backup-target save <target> <directory>   saves <directory>/snapshot with the tags in
-                                            <directory>/tags; prints "snapshot <id>",
-                                            "added <bytes>" and "snapshots <number>" as soon as
-                                            each is known
---backup-target list <target>               prints the snapshots as restic's JSON
---backup-target fetch <target> <snapshot> <directory>
-                                            fetches the files of a snapshot, or of `latest`
-
-A failure's reason is the last line of standard error. Logins are only in restic's environment,
-where restic looks for them.
+Logins are only in restic's environment, where restic looks for them.
 """
 
 import json
@@ -25,7 +14,7 @@ from typing import Any
 
 from infisical_iac.agent.files import hold, write
 from infisical_iac.agent.keys import TARGET_LOGIN
-from infisical_iac.agent.runner import Failure, Output, Runner, action, explain
+from infisical_iac.agent.runner import Failure, Output, Runner, action
 
 _CONFIGURATION = "/etc/infisical/backup"
 _KEYS = "/etc/infisical/keys"
@@ -44,26 +33,6 @@ _LOCK_SECONDS = 600
 _TOO_LONG = 124
 # The variables in the file of a target that restic itself does not read.
 VARIABLES = ("REPOSITORY", "SSH", "APPEND_ONLY")
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run what the arguments say, as the docstring of this module describes; return the status."""
-    runner = Runner()
-    try:
-        match arguments:
-            case ["save", target, folder]:
-                for line in save(runner, target, folder):
-                    print(line, flush=True)
-            case ["list", target]:
-                print(json.dumps(list_snapshots(runner, target)))
-            case ["fetch", target, snapshot, folder]:
-                fetch(runner, target, snapshot, folder)
-            case _:
-                return 2
-    except RuntimeError as error:
-        print(explain(error), file=sys.stderr)
-        return 1
-    return 0
 
 
 def read_variables(text: str, *names: str) -> dict[str, str]:
@@ -253,8 +222,9 @@ def _make_if_new(repository: TargetRepository) -> None:
 
 
 def save(runner: Runner, target: str, folder: str) -> Iterator[str]:
-    """Save a snapshot, and yield what is known of it, as `--backup-target save` prints it.
+    """Save the snapshot in `<folder>/snapshot` with the tags in `<folder>/tags`.
 
+    Yields `snapshot <id>`, `added <bytes>` and `snapshots <number>`, each as soon as it is known.
     Raises RuntimeError with a Failure.
     """
     repository = open_target(runner, target)

@@ -139,8 +139,24 @@ def _temporary(text: str) -> Iterator[str]:
 
 
 def _compose(runner: Runner, file: str, *words: str, seconds: float = 300) -> Output:
-    """Run Compose by whichever program the host has."""
-    options = ["--project-name", PROJECT, "--project-directory", ROOT, "--file", file]
+    return run_compose(runner, file, *words, seconds=seconds)
+
+
+def run_compose(
+    runner: Runner,
+    file: str,
+    *words: str,
+    project: str = PROJECT,
+    variables: str = "",
+    seconds: float = 300,
+) -> Output:
+    """Run Compose by whichever program the host has.
+
+    Args:
+        variables: a file with the variables of the Compose file; empty for the live instance's.
+    """
+    options = ["--project-name", project, "--project-directory", ROOT, "--file", file]
+    options += ["--env-file", variables] if variables else []
     return runner.run([*_find_compose(runner), *options, *words], seconds=seconds)
 
 
@@ -155,8 +171,8 @@ def _find_compose(runner: Runner) -> list[str]:
     return ["docker-compose"]
 
 
-def _list_own(runner: Runner) -> list[DockerContainer]:
-    return list_containers(runner, f"label=com.docker.compose.project={PROJECT}")
+def _list_own(runner: Runner, project: str = PROJECT) -> list[DockerContainer]:
+    return list_containers(runner, f"label=com.docker.compose.project={project}")
 
 
 def _list_started(runner: Runner) -> list[DockerContainer]:
@@ -357,21 +373,22 @@ def _with_log(runner: Runner, found: UnhealthyService, container: str) -> Unheal
 
 
 @action
-def forward_port(runner: Runner) -> int:
-    """Forward a port of the host's loopback to Infisical, and return it; close an earlier one.
+def forward_port(runner: Runner, *, project: str = PROJECT) -> int:
+    """Forward a port of the host's loopback to a project's Infisical; close an earlier one.
 
     Docker publishes no port of a container whose networks are all internal. The units are
-    transient: a reboot ends them. Raises RuntimeError with a Failure.
+    transient: a reboot ends them. Returns the port. Raises RuntimeError with a Failure.
     """
-    close_port(runner, PROJECT)
-    target = next((each for one in _list_own(runner) for each in _addresses(one)), "")
+    close_port(runner, project)
+    own = _list_own(runner, project)
+    target = next((each for one in own for each in _addresses(one)), "")
     if not target:
         raise RuntimeError(
             Failure("command", "Infisical does not run", "`infisical-iac status` says why")
         )
     said = ""
     for port in _PORTS:
-        unit = ["--unit", f"{PROJECT}-port-{port}"]
+        unit = ["--unit", f"{project}-port-{port}"]
         listen = ["--socket-property", f"ListenStream=127.0.0.1:{port}"]
         proxy = ["/usr/lib/systemd/systemd-socket-proxyd", f"{target}:8080"]
         done = runner.run(["systemd-run", "--quiet", "--collect", *unit, *listen, *proxy])

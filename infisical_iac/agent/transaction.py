@@ -480,20 +480,30 @@ def open_transactions(runner: Runner) -> dict[str, Progress]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the transactions of the named kinds; without a name, those that were interrupted.
+    """Run the transactions of the named kinds; without a name, start units for the interrupted ones.
 
     Returns 0 if they are done, 1 if one was undone, and 2 if one is stuck.
     """
-    return main_on(Runner(), arguments)
+    if arguments:
+        return run_named(Runner(), arguments)
+    resume(Runner())
+    return 0
 
 
-def main_on(runner: Runner, arguments: Sequence[str]) -> int:
+def resume(runner: Runner) -> None:
+    """Start the unit of each transaction that was interrupted.
+
+    Only the operator's side has the plan of one that an earlier version began.
+    """
+    for name in _KINDS:
+        if runner.path(f"{find(name).directory}/plan.json").exists():
+            start(runner, name=name)
+
+
+def run_named(runner: Runner, names: Sequence[str]) -> int:
     """Run transactions of a host as `main` does."""
     status = 0
-    for name in arguments or _KINDS:
-        # Only the operator's side has the plan of one that an earlier version began.
-        if not arguments and not runner.path(f"{find(name).directory}/plan.json").exists():
-            continue
+    for name in names:
         try:
             ended = run(runner, find(name))
         except RuntimeError as error:

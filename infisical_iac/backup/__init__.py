@@ -28,9 +28,9 @@ A snapshot has the tags `infisical-iac` and `version=`, `bytes=`, `secrets=`, `m
 (the fingerprint), so that a list needs nothing but the repository's index. Neither the dump nor the
 manifest holds a key; the dump's secrets are encrypted with the encryption key.
 
-On the host:
+On the host, where `infisical-backup.service` of systemd runs `agent/backup.py`, and
+`infisical-drill.service` runs `agent/drill.py`:
 
-    /usr/local/lib/infisical-iac/backup*.sh   run by systemd's `infisical-backup.service`
     /etc/infisical/backup/backup.conf         targets, retention; `<target>.conf` has an address
     /etc/infisical/backup/<target>.env        the credentials for S3 or a rest-server
     /etc/infisical/backup/ssh_key             the key for SFTP, made on the host
@@ -39,7 +39,6 @@ On the host:
     /var/lib/infisical-backup/history.jsonl   the results of the last 400 runs, a line each
     /var/lib/infisical-backup/metrics.prom    the same for Prometheus
     /var/lib/infisical-backup/work            the snapshot's files, while a run lasts
-    /usr/local/lib/infisical-iac/drill*.sh    run by systemd's `infisical-drill.service`
     /var/lib/infisical-drill                  compose.yaml of drills, and last.json and metrics.prom
 
 A recovery kit holds all that a new host needs to read the backups, in one file that can be printed.

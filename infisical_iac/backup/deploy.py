@@ -192,16 +192,18 @@ def _make_key() -> None:
 
 
 DRILL = "/var/lib/infisical-drill/compose.yaml"
-_PARTS = (
-    *("backup", "backup-dump", "reporting"),
-    *("drill", "drill-look", "snapshot"),
-)
 # The programs of earlier versions, whose work the agent does.
-FORMER = (f"{units.SCRIPTS}/backup-target.sh",)
+FORMER = tuple(
+    f"{units.SCRIPTS}/{each}.sh"
+    for each in (
+        *("backup", "backup-dump", "backup-target", "reporting"),
+        *("drill", "drill-look", "snapshot"),
+    )
+)
 
 
 def configuration(settings: Settings, number: int | None = None) -> Iterator[File]:
-    """Return the files that the scripts on the host read; `number` is a cluster node's number."""
+    """Return the files that the agent reads; `number` is a cluster node's number."""
     targets = settings.backup.backup_targets
     keep = settings.backup.backup_keep.model_dump()
     # The targets that all nodes share; each host has its own directories.
@@ -230,12 +232,10 @@ def _variables(name: str, **values: str) -> File:
 
 
 def programs(settings: Settings) -> Iterator[File]:
-    """Return the scripts, and the units that run them."""
-    yield from map(units.program, _PARTS)
+    """Return the units that run backups and drills."""
     for what in ("backup", "drill"):
         for kind in (".timer", ".service", "-failed.service"):
-            unit = f"infisical-{what}{kind}"
-            yield units.unit_file(unit, settings=settings, script=f"{units.SCRIPTS}/{what}.sh")
+            yield units.unit_file(f"infisical-{what}{kind}", settings=settings)
 
 
 def list_leader_credentials(targets: Collection[BackupTarget]) -> frozenset[str]:

@@ -9,8 +9,12 @@ from typing import Any, TypeVar
 
 from pyinfra.context import host
 
-from infisical_iac.backup.target import BackupTarget, choose_targets
+from infisical_iac.agent import backup
+from infisical_iac.agent.backup import TargetSnapshots
+from infisical_iac.agent.files import texts
+from infisical_iac.backup.target import DIRECTORY, BackupTarget, choose_targets
 from infisical_iac.core import audit
+from infisical_iac.core.agent import ask, question, together
 from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.remote import run, write
 
@@ -185,21 +189,16 @@ class ListedSnapshots:
     error: str = ""
 
 
-def parse_snapshots(lines: Iterable[str]) -> list[ListedSnapshots]:
-    """Return the snapshots of each target in the output of `backup.sh list`."""
-    found: list[ListedSnapshots] = []
-    name = ""
-    for line in lines:
-        word, _, rest = line.partition(" ")
-        match word:
-            case "target":
-                name = rest
-            case "error":
-                found.append(ListedSnapshots(name, error=rest))
-            case "snapshots":
-                snapshots = [_snapshot(each) for each in json.loads(rest)]
-                found.append(ListedSnapshots(name, sorted(snapshots, key=lambda each: each.at)))
-    return found
+def read_snapshots(targets: Iterable[TargetSnapshots]) -> list[ListedSnapshots]:
+    """Return the snapshots of each target as the agent lists them."""
+    return [
+        ListedSnapshots(
+            each.name,
+            sorted(map(_snapshot, each.snapshots), key=lambda found: found.at),
+            each.error,
+        )
+        for each in targets
+    ]
 
 
 def _snapshot(found: dict[str, Any]) -> Snapshot:
@@ -283,7 +282,6 @@ def assess_drill(drill: Drill | None, *, since: datetime | None, now: datetime) 
 
 
 _TOO_LONG = 124
-_SCRIPT = "/usr/local/lib/infisical-iac/backup.sh"
 _REQUEST, _DRILL_REQUEST = (f"/var/lib/infisical-{what}/request" for what in ("backup", "drill"))
 # Fetching and loading a large snapshot takes a while.
 _DRILL_SECONDS = 6 * 3600
@@ -349,7 +347,7 @@ def back_up(timeout: int, *, on_cluster: bool) -> Record:
     except ValueError as error:
         raise RunFailed(
             f"{_path('backup')} on the host can't be read ({error}): run `infisical-iac apply`, "
-            "which repairs the scripts, then `infisical-iac backup now`"
+            "which repairs its programs, then `infisical-iac backup now`"
         ) from None
 
 
@@ -391,13 +389,14 @@ def list_snapshots() -> tuple[list[ListedSnapshots], str]:
 
     Raises Refused if backups are not set up.
     """
-    printed = run(
-        f"test ! -e {_SCRIPT} || sh {_SCRIPT} list; cat /etc/infisical/backup/ssh_key.pub "
-        "2>/dev/null | sed 's/^/key /'",
-        doing="list the backups",
-    ).splitlines()
-    found = parse_snapshots(printed)
-    if not found:
+    public = f"{DIRECTORY}/ssh_key.pub"
+    listed, keys = ask(
+        together(
+            lambda listed, keys: (listed, keys),
+            question(backup.list_targets),
+            question(texts, paths=[public]),
+        )
+    )
+    if not listed:
         raise Refused("backups are not set up on the host: `infisical-iac apply` sets them up")
-    keys = [line.removeprefix("key ") for line in printed if line.startswith("key ")]
-    return found, "".join(keys[:1])
+    return read_snapshots(listed), "".join(keys.get(public, "").splitlines()[:1])

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 
+from infisical_iac.agent import snapshot
 from infisical_iac.backup import manifest
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.target import BackupTarget
+from infisical_iac.core.agent import perform, question
 from infisical_iac.core.errors import CommandFailed, UserError
-from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script
+
+_FETCH = "fetch the snapshot"
 
 
-def fetch(directory: str, targets: Sequence[BackupTarget], snapshot: str) -> tuple[str, Manifest]:
+def fetch(directory: str, targets: Sequence[BackupTarget], id: str) -> tuple[str, Manifest]:
     """Fetch a snapshot from the first target that has it whole.
 
     Returns the fingerprint of the host's encryption key, and the manifest, which was compared with
@@ -18,14 +20,15 @@ def fetch(directory: str, targets: Sequence[BackupTarget], snapshot: str) -> tup
     """
     reasons = []
     for target in targets:
-        command = script("snapshot", "fetch", directory, target.name, snapshot)
+        asked = question(
+            snapshot.fetch_snapshot, directory=directory, target=target.name, snapshot=id
+        )
         try:
-            first, _, text = run(command, doing="fetch the snapshot").partition("\n")
+            found = perform(asked, doing=_FETCH)
         except CommandFailed as error:
-            # The script's own reason is its last line.
-            reasons.append(f"{target.name}: {str(error).rpartition(' / ')[2]}")
+            reasons.append(f"{target.name}: {str(error).removeprefix(f'could not {_FETCH}: ')}")
         else:
-            return first.removeprefix("key "), manifest.parse(text)
+            return found.key, manifest.parse(found.manifest)
     raise UserError(f"no snapshot can be fetched: {'; '.join(reasons)}")
 
 
@@ -35,8 +38,8 @@ def load(directory: str, project: str, timeout: int) -> dict[str, int]:
     The database may take `timeout` seconds to start, and is stopped afterwards; its data are in the
     project's volume. Returns the number of rows of each table. Raises CommandFailed.
     """
-    command = script("snapshot", "load", directory, project, str(timeout))
-    return rows(run(command, doing="load the snapshot").splitlines())
+    asked = question(snapshot.load_snapshot, directory=directory, project=project, seconds=timeout)
+    return perform(asked, doing="load the snapshot").rows
 
 
 def serve(directory: str, project: str, timeout: int) -> int:
@@ -44,9 +47,12 @@ def serve(directory: str, project: str, timeout: int) -> int:
 
     Each container may take `timeout` seconds to start. Raises CommandFailed.
     """
-    command = script("snapshot", "serve", directory, project, str(timeout))
-    run(command, doing="start Infisical on the snapshot")
-    return int(run(script("snapshot", "forward", directory, project), doing="forward a port to it"))
+    started = question(
+        snapshot.serve_snapshot, directory=directory, project=project, seconds=timeout
+    )
+    perform(started, doing="start Infisical on the snapshot")
+    forwarded = question(snapshot.forward_snapshot, directory=directory, project=project)
+    return perform(forwarded, doing="forward a port to it")
 
 
 def rows(lines: Sequence[str]) -> dict[str, int]:
@@ -57,4 +63,5 @@ def rows(lines: Sequence[str]) -> dict[str, int]:
 
 def clean(directory: str, project: str) -> None:
     """Remove the fetched files and the project with the loaded data. Raises CommandFailed."""
-    run(script("snapshot", "clean", directory, project), doing="clean up after the snapshot")
+    asked = question(snapshot.clean_snapshot, directory=directory, project=project)
+    perform(asked, doing="clean up after the snapshot")

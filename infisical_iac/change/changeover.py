@@ -15,6 +15,7 @@ from pyinfra.context import host
 
 from infisical_iac.agent import releases as kept_on_host
 from infisical_iac.agent.data import GivenUp
+from infisical_iac.agent.dump import make_dump
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
@@ -133,7 +134,7 @@ class Changeover(ABC):
         logger.info(f"{host.print_prefix}Infisical {how}; its data go to {directory}")
         if pausing:
             self.step("pause", doing="pause Infisical")
-        run(script("backup-dump", directory), doing="dump the database")
+        perform(question(make_dump, folder=directory), doing="dump the database")
 
     def rehearse(self, compose: str) -> None:
         """Prove on a copy of the release's dump that the new version isolates services.

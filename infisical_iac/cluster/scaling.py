@@ -10,6 +10,7 @@ from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
 from infisical_iac.agent.data import GivenUp
+from infisical_iac.agent.dump import make_dump
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.deploy import backup
 from infisical_iac.backup.manifest import Manifest
@@ -19,6 +20,7 @@ from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import ClusterSite, cluster_site_of
 from infisical_iac.cluster.validation import refuse_scale_in, refuse_scale_out
 from infisical_iac.core import audit, journal
+from infisical_iac.core.agent import perform, question
 from infisical_iac.core.change import Change
 from infisical_iac.core.connection import current, with_others
 from infisical_iac.core.errors import CheckFailed
@@ -373,11 +375,11 @@ def _report_rows(rows: Mapping[str, int]) -> None:
 def _dump(direction: Direction) -> Manifest:
     """Dump the database that served until now.
 
-    Both databases are on this host, so TOPOLOGY names the one to dump.
+    Both databases are on this host, so the call names the one to dump.
     """
     source = "single" if direction == "out" else "swarm"
-    command = script("backup-dump", f"{DIRECTORY}/dump")
-    run(f"mkdir -p {DIRECTORY}/dump && TOPOLOGY={source} {command}", doing="dump the database")
+    made = question(make_dump, folder=f"{DIRECTORY}/dump", topology=source)
+    perform(made, doing="dump the database")
     return manifest.parse(do(direction, "take", doing="use the dump"))
 
 

@@ -12,7 +12,7 @@ from infisical_iac.core.change import Change
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script_file, template
+from infisical_iac.core.rendering import template
 from infisical_iac.core.wording import join_names
 
 # The directory of this project's programs on a host.
@@ -34,11 +34,6 @@ def agent_command(*arguments: object) -> str:
     """
     words = shlex.join(map(str, arguments))
     return f"/bin/sh -c 'set -- {SCRIPTS}/agent-*.pyz; exec python3 -IS \"$$1\" {words}'"
-
-
-def program(name: str) -> File:
-    """Return the script `<name>.sh` as a file on the host, for units that run it."""
-    return File(f"{SCRIPTS}/{name}.sh", script_file(name))
 
 
 def is_unit(file: File) -> bool:

@@ -28,7 +28,11 @@ TOGETHER: dict[str, tuple[str, ...]] = {
         "credentials lost",
     ),
     "of the backups": (
-        *("backup timers stopped", "backup script edited", "backup credentials left over"),
+        *(
+            "backup timers stopped",
+            "backup program of a former version",
+            "backup credentials left over",
+        ),
     ),
     "of the backups' files": ("backup timer's unit edited", "backup configuration lost"),
 }

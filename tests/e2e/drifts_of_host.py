@@ -207,9 +207,9 @@ OF_HOST: dict[str, Drift] = {
         (f"~ /etc/systemd/system/{BACKUP_TIMER}",),
         (BACKUP,),
     ),
-    "backup script edited": Drift(
-        causes.shell("echo exit >> /usr/local/lib/infisical-iac/backup.sh"),
-        ("~ /usr/local/lib/infisical-iac/backup.sh",),
+    "backup program of a former version": Drift(
+        causes.shell("touch /usr/local/lib/infisical-iac/backup.sh"),
+        ("- /usr/local/lib/infisical-iac/backup.sh: the agent does its work",),
         (BACKUP,),
     ),
     "backup configuration lost": Drift(

@@ -1,6 +1,7 @@
 """Helpers for the tests of drills: altered snapshots, records and the remains of a drill."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,12 +37,33 @@ def record(host: StagingHost) -> dict[str, Any]:
 
 
 def observe(host: StagingHost) -> tuple[str, str]:
-    """Return what drill-look.sh prints about the live instance, and its last error line."""
-    done = host.run(
-        "sh /usr/local/lib/infisical-iac/drill-look.sh http://127.0.0.1:8080 $(mktemp -d)",
-        check=False,
+    """Return what a drill would find in the live instance, and its last error line."""
+    done = run_in_agent(
+        host, 'print(decryption.decrypt_contents(runner, "http://127.0.0.1:8080"))', "decryption"
     )
     return done.stdout, "".join(done.stderr.splitlines()[-1:])
+
+
+_IN_AGENT = """
+import glob, sys
+(agent,) = glob.glob("/usr/local/lib/infisical-iac/agent-*.pyz")
+sys.path.insert(0, agent)
+from infisical_iac.agent import {module}
+from infisical_iac.agent.runner import Runner, explain
+runner = Runner()
+try:
+    {statement}
+except RuntimeError as error:
+    sys.exit(explain(error))
+"""
+
+
+def run_in_agent(
+    host: StagingHost, statement: str, module: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a statement with a module of the host's agent; it has a `runner`."""
+    program = _IN_AGENT.format(module=module, statement=statement)
+    return host.run("python3 -IS -", input=program, check=False)
 
 
 def says(change: str) -> str:

@@ -5,13 +5,17 @@ process with it. The script `agent` stands for the agent: this process ends righ
 <line>, such as `stack.up`.
 """
 
+import io
 import os
 import sys
 from typing import Any
+from zipfile import ZipFile
 
 from infisical_iac.core.errors import CommandFailed
 
 KILLED = 137
+# A line of agent/snapshot.py: the copy of the database runs, and has no data yet.
+LOADING = ("agent/snapshot", 'container = copy.start(seconds, "postgres")["postgres"]')
 AGENT = "agent"
 _LAST_WORDS = "killed by the test"
 
@@ -32,7 +36,10 @@ def die_at(script: str, line: str) -> None:
     if script == AGENT:
         _die_after(line)
         return
-    from infisical_iac.backup import restore, snapshot
+    if script == LOADING[0]:
+        _die_within(line)
+        return
+    from infisical_iac.backup import restore
     from infisical_iac.change import changeover, rotation
     from infisical_iac.cluster import scaling
     from infisical_iac.core import rendering
@@ -52,7 +59,7 @@ def die_at(script: str, line: str) -> None:
             raise
 
     changing = [changeover, rotation, scaling]
-    for module in [*changing, restore, snapshot, compose]:
+    for module in [*changing, restore, compose]:
         replace(module, "run", die)
 
 
@@ -69,6 +76,34 @@ def _die_after(action: str) -> None:
 
     for module in (rotation, compose):
         replace(module, "perform", die)
+
+
+def _die_within(line: str) -> None:
+    """Kill this process when the agent's module for snapshots has run a line on the host."""
+    from infisical_iac.backup import snapshot
+    from infisical_iac.core import archive
+    from infisical_iac.core.agent import Question, perform
+
+    name = "infisical_iac/agent/snapshot.py"
+    with ZipFile(io.BytesIO(archive.build())) as file:
+        texts = {each: file.read(each).decode() for each in file.namelist()}
+    (found,) = (each for each in texts[name].splitlines() if each.strip() == line)
+    indent = found.removesuffix(line)
+    killing = f"{found}\n{indent}__import__('os').kill(__import__('os').getpid(), 9)"
+    texts[name] = texts[name].replace(found, killing)
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w") as file:
+        for each, text in texts.items():
+            file.writestr(each, text)
+    replace(archive, "build", lambda: buffer.getvalue())
+
+    def die(asked: Question[Any], **more: Any) -> Any:
+        try:
+            return perform(asked, **more)
+        except CommandFailed:
+            os._exit(KILLED)
+
+    replace(snapshot, "perform", die)
 
 
 def _insert_kill(text: str, line: str) -> str:

@@ -204,16 +204,17 @@ def test_a_schedule_that_systemd_rejects_is_refused(host: StagingHost, tmp_path:
 
 def test_each_drift_of_the_backups_is_repaired(host: StagingHost, tmp_path: Path) -> None:
     host.run(
-        "systemctl disable --now infisical-backup.timer; rm /usr/local/lib/infisical-iac/backup.sh;"
+        "systemctl disable --now infisical-backup.timer; "
+        "touch /usr/local/lib/infisical-iac/backup.sh; "
         "chmod 644 /etc/infisical/backup/local.conf; "
         "echo '# edited' >> /etc/systemd/system/infisical-backup.service"
     )
     planned = json.loads(infisical_iac(host.name, "plan", "--json").stdout)["changes"]
     assert [(each["kind"], each["what"]) for each in planned] == [
         ("~", "/etc/infisical/backup/local.conf"),
-        ("+", "/usr/local/lib/infisical-iac/backup.sh"),
         ("~", "/etc/systemd/system/infisical-backup.service"),
         ("~", "infisical-backup.timer"),
+        ("-", "/usr/local/lib/infisical-iac/backup.sh"),
     ]
     assert infisical_iac(host.name, "apply", "--yes").returncode == 0
     shown = host.run(f"systemctl show --property=NeedDaemonReload --value {UNIT}").stdout

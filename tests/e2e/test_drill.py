@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from infisical_iac.core.units import agent_command
 from infisical_iac.workspace import canary
 from tests.e2e import backing, drilling, inspection, restoring
 from tests.e2e.backing import LOCAL, sql, until
@@ -180,10 +181,10 @@ def test_another_encryption_key_than_the_secrets_have_fails_the_drill(host: Stag
 def test_a_container_that_never_becomes_healthy_fails_the_drill(host: StagingHost) -> None:
     file = f"{STATE}/compose.yaml"
     dropin = f"/run/systemd/system/{UNIT}.d"
-    script = "/usr/local/lib/infisical-iac/drill.sh"
+    command = agent_command("--drill", "run", 3)
     host.run(
-        f"mkdir -p {dropin}; printf '[Service]\\nExecStart=\\nExecStart=sh {script} run 3\\n' "
-        f">{dropin}/bound.conf; systemctl daemon-reload"
+        f"mkdir -p {dropin}; cat >{dropin}/bound.conf; systemctl daemon-reload",
+        input=f"[Service]\nExecStart=\nExecStart={command}\n",
     )
     try:
         with change_file(host, file, f"sed -i 's/pg_isready/pg_never/' {file}"):
@@ -250,13 +251,13 @@ def test_the_next_target_is_used_and_an_older_snapshot_is_read_as_the_administra
 
 
 def test_an_altered_canary_is_distinguished_from_a_missing_one(host: StagingHost) -> None:
-    assert "canary alive\n" in observe(host)[0]
+    assert "canary='alive'" in observe(host)[0]
     inspection.set_canary(host, "dead")
     assert "the canary was altered" in observe(host)[1]
     inspection.set_canary(host, None)
-    assert "canary none\n" in observe(host)[0]
+    assert "canary='none'" in observe(host)[0]
     inspection.set_canary(host, canary.VALUE)
-    assert "canary alive\n" in observe(host)[0]
+    assert "canary='alive'" in observe(host)[0]
 
 
 def test_a_secret_that_cannot_be_decrypted_fails_the_drill(host: StagingHost) -> None:

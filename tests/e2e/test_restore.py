@@ -8,8 +8,7 @@ import pytest
 
 from infisical_iac.api import identities
 from infisical_iac.api.identities import revoke_client_secret
-from infisical_iac.core.rendering import script
-from tests.e2e import dying_script, giving_up, inspection, restoring
+from tests.e2e import drilling, dying_script, giving_up, inspection, restoring
 from tests.e2e.backing import count, sql
 from tests.e2e.dying_script import KILLED
 from tests.e2e.restoring import World, read_as
@@ -186,9 +185,9 @@ def living(world: World) -> Iterator[World]:
 def test_a_damaged_snapshot_is_reported_with_its_damage(
     world: World, change: str, damage: str
 ) -> None:
-    command = script("snapshot", "fetch", "/root/damaged", "store", "latest")
+    fetch = 'snapshot.fetch(runner, directory="/root/damaged", target="store", snapshot="latest")'
     with restoring.damage_pack(world.store, change):
-        done = world.host.run(command, check=False)
+        done = drilling.run_in_agent(world.host, fetch, "snapshot")
     assert done.returncode == 1
     assert damage in done.stderr
 
@@ -237,9 +236,7 @@ def test_a_restore_that_fails_its_checks_is_rolled_back_with_all_writes(
 
 def test_a_killed_restore_is_undone_by_the_command_that_the_plan_names(living: World) -> None:
     with giving_up.writing(living.host) as acknowledged:
-        died = living.run(
-            "restore", "--yes", program=dying_script.program("snapshot", 'start "$2" postgres')
-        )
+        died = living.run("restore", "--yes", program=dying_script.program(*dying_script.LOADING))
         assert died.returncode == KILLED
         output = living.run("plan").stderr
         undone = living.ok("restore", "--undo").stdout

@@ -25,7 +25,7 @@ from tests.staging.host import StagingHost
 _SECRETS = {f"KEY_{number}": f"obviously-fake-{number}" for number in range(20)}
 _POSTGRES = "SELECT current_setting('server_version_num')::int / 10000"
 _LONG = pytest.mark.long
-_POINTS = [("snapshot", 'start "$2" postgres'), ("upgrade", 'put_aside "$old"')]
+_POINTS = [dying_script.LOADING, ("upgrade", 'put_aside "$old"')]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.agent import maintenance
+from infisical_iac.agent import reporting
 from infisical_iac.host.firewall import EMPTY, TABLE, fallback, ruleset
 from infisical_iac.host.openings import openings
 from tests.network.world import (
@@ -166,7 +166,7 @@ def test_the_fallback_is_reported_to_the_webhook_once_the_network_is_up(
     host = FakeRunner(tmp_path, answers={"curl": ""})
     host.write("/etc/infisical/backup/webhook", "obviously fake\n")
     state = "/run/infisical-firewall"
-    status = maintenance.report_failure(host, "The firewall", state)
+    status = reporting.report_failure(host, "The firewall", state)
     assert status == 0
     ((_, posted),) = host.ran
     assert json.loads(posted)["error"] == failure

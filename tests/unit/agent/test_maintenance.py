@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.agent import maintenance
+from infisical_iac.agent import maintenance, reporting
 from infisical_iac.agent.runner import Output
 from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
 from tests.unit.agent.fake_swarm import NODES, swarm_answers
@@ -204,7 +204,7 @@ def test_a_failure_is_posted_to_the_webhook(tmp_path: Path, is_running: bool) ->
     host.write(f"{_STATE}/last.json", '{"failure": "E: no mirror"}')
     if is_running:
         host.write(f"{_STATE}/running", "")
-    assert maintenance.report_failure(host, "The host's maintenance", _STATE) == 0
+    assert reporting.report_failure(host, "The host's maintenance", _STATE) == 0
     ((command, stdin),) = host.ran
     assert "secret" not in command
     assert ("interrupted" in json.loads(stdin)["error"]) is is_running
@@ -215,7 +215,7 @@ def test_without_a_webhook_only_the_journal_has_the_failure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     host = FakeRunner(tmp_path)
-    assert maintenance.report_failure(host, "The host's maintenance", _STATE) == 0
+    assert reporting.report_failure(host, "The host's maintenance", _STATE) == 0
     assert host.ran == []
     assert capsys.readouterr().err.startswith("<3>The host's maintenance on ")
 

@@ -360,15 +360,3 @@ def test_an_error_that_is_no_refusal_of_the_password_changes_no_key(host: _Host)
     host.restic["--password-file"] = Output(1, errors='{"message":"no route\\nmore"}')
     assert _refusal(lambda: _ADMIT(host)) == "no route"
     assert len(host.calls) == 1
-
-
-def test_the_program_prints_a_reason_as_the_last_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, host: _Host
-) -> None:
-    monkeypatch.setattr(restic, "Runner", lambda: host)
-    assert restic.main(["save", "box", _PLACE]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "snapshots 2"
-    host.restic["snapshots"] = Output(1, errors="Fatal: no route\n")
-    assert restic.main(["list", "box"]) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == "no route"
-    assert restic.main(["forget", "box"]) == 2

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infisical_iac.agent import transaction
-from infisical_iac.agent.runner import Failure, Runner
+from infisical_iac.agent.runner import Failure, Output, Runner
 from infisical_iac.agent.transaction import (
     StepContext,
     Transaction,
@@ -345,3 +345,14 @@ def test_the_unit_runs_this_agent_without_a_secret_in_its_arguments(
     plan = json.loads(host.path(f"{_DIRECTORY}/plan.json").read_text())
     assert plan == {"compose": "text of a file"}
     assert host.path(f"{_DIRECTORY}/plan.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_boot_starts_the_units_of_interrupted_transactions(
+    story: _Story, host: FakeRunner, tmp_path: Path
+) -> None:
+    idle = FakeRunner(tmp_path / "idle", {"systemctl": Output(3), "systemd-run": ""})
+    transaction.resume(idle)
+    assert idle.ran == []
+    booted = FakeRunner(host.root, idle.answers)
+    transaction.resume(booted)
+    assert booted.ran[-1][0].endswith("--transaction test")

@@ -1,9 +1,9 @@
-"""Test the parser of the snapshots that the host lists."""
+"""Test how the snapshots that the host lists are read."""
 
-import json
 from datetime import UTC, datetime
 
-from infisical_iac.backup.record import ListedSnapshots, Snapshot, parse_snapshots
+from infisical_iac.agent.backup import TargetSnapshots
+from infisical_iac.backup.record import ListedSnapshots, Snapshot, read_snapshots
 
 _TAGS = [
     "infisical-iac",
@@ -24,9 +24,7 @@ def test_snapshots_of_each_target_are_sorted_by_time() -> None:
         _snapshot("bb", "2026-11-25T02:31:00.123456789Z"),
         _snapshot("aa", "2026-11-24T03:31:00.123456789+01:00"),
     ]
-    found = parse_snapshots(
-        ["target local", f"snapshots {json.dumps(listed)}", "target box", "snapshots []"]
-    )
+    found = read_snapshots([TargetSnapshots("local", listed), TargetSnapshots("box", [])])
     assert [each.name for each in found] == ["local", "box"]
     assert [each.id for each in found[0].snapshots] == ["aa", "bb"]
     at = datetime(2026, 11, 24, 2, 31, 0, 123456, tzinfo=UTC)
@@ -35,10 +33,5 @@ def test_snapshots_of_each_target_are_sorted_by_time() -> None:
 
 
 def test_an_unreadable_target_is_listed_with_its_error() -> None:
-    assert parse_snapshots(["target box", "error connection refused"]) == [
-        ListedSnapshots("box", error="connection refused")
-    ]
-
-
-def test_a_host_without_backups_lists_nothing() -> None:
-    assert parse_snapshots(["key ssh-ed25519 AAAA"]) == []
+    listed = [TargetSnapshots("box", [], error="connection refused")]
+    assert read_snapshots(listed) == [ListedSnapshots("box", error="connection refused")]

@@ -3,23 +3,24 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from infisical_iac.agent import files, reporting
+from infisical_iac.agent.reporting import RunRecords
+from infisical_iac.agent.runner import Runner
 from infisical_iac.backup.record import parse_drill, parse_history, parse_record
-from infisical_iac.core.rendering import script_file
 from tests.unit.backup.records import backup_record, drill_record
-from tests.unit.fake_programs import run_with
 
 _HISTORY = "history.jsonl"
 
 
-def _add(state: Path, record: str, *, check: bool = True) -> int:
-    """Add a record as a run does, and return the exit status of the script."""
-    (state / "last.json").write_text(record)
-    text = f"{script_file('reporting')}\nstate={state} work={state}\nadd_to_history\necho done"
-    return run_with(state, f"set -eu\n{text}", check=check).returncode
+def _add(state: Path, record: str) -> None:
+    """Record a run."""
+    RunRecords(Runner(state), "/", "fake").conclude(json.loads(record), [])
 
 
 def test_each_run_adds_its_record_in_one_line(tmp_path: Path) -> None:
-    _add(tmp_path, json.dumps(json.loads(backup_record("no route", local=1)), indent=2))
+    _add(tmp_path, backup_record("no route", local=1))
     _add(tmp_path, backup_record(local=1))
     text = (tmp_path / _HISTORY).read_text()
     assert [each.failure for each in parse_history(text, parse_record)] == ["no route", ""]
@@ -34,15 +35,21 @@ def test_the_history_has_at_most_400_runs(tmp_path: Path) -> None:
     assert (len(found), found[0].secrets, found[-1].secrets) == (400, 1, 1000)
 
 
-def test_a_run_does_not_fail_without_space_for_its_history(tmp_path: Path) -> None:
-    """A `sync` that fails stands for a full disk."""
+def test_a_run_does_not_fail_without_space_for_its_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _add(tmp_path, drill_record(secrets=1))
-    (tmp_path / "sync").write_text("#!/bin/sh\nexit 1\n")
-    (tmp_path / "sync").chmod(0o755)
-    assert _add(tmp_path, drill_record(secrets=2)) == 0
+
+    def fail_for_history(path: Path, content: bytes, **more: int) -> None:
+        if path.name == _HISTORY:
+            raise OSError(28, "No space left on device")
+        files.write(path, content, **more)
+
+    monkeypatch.setattr(reporting, "write", fail_for_history)
+    _add(tmp_path, drill_record(secrets=2))
     found = parse_history((tmp_path / _HISTORY).read_text(), parse_drill)
     assert [each.secrets for each in found] == [1]
-    assert not (tmp_path / f"{_HISTORY}.new").exists()
+    assert parse_drill((tmp_path / "last.json").read_text()).secrets == 2
 
 
 def test_a_line_that_can_not_be_read_is_left_out() -> None:

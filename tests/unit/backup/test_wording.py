@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from pyrage.x25519 import Identity
 
+from infisical_iac.agent.backup import TargetSharing, find_own_targets
 from infisical_iac.backup import kit_host, restore_deploy
 from infisical_iac.backup.kit import check_forms, open_sheet, seal, unpack
 from infisical_iac.backup.kit_keys import identities, parse_recipient
@@ -14,6 +15,7 @@ from infisical_iac.backup.target import BackupTarget
 from infisical_iac.cli.main import main
 from infisical_iac.core.errors import FileError, SettingsError
 from infisical_iac.core.settings import load
+from tests.unit.agent.fake_runner import FakeRunner
 from tests.unit.backup.kits import KEY, SIGNER, kit
 from tests.unit.backup.records import (
     HERE,
@@ -24,7 +26,6 @@ from tests.unit.backup.records import (
     drill_record,
 )
 from tests.unit.backup.test_recipients import ssh_key
-from tests.unit.backup.test_sharing_script import run_own
 from tests.unit.settings_of import defaults
 
 
@@ -235,10 +236,13 @@ def test_wording_of_the_places_of_replaced_data(monkeypatch: pytest.MonkeyPatch)
     ]
 
 
-def test_wording_of_targets_that_a_node_does_not_write(tmp_path: Path) -> None:
-    follower = run_own(tmp_path, variables="NODE=2 SHARED=box", leads="echo false", targets="box")
-    assert follower == "box is left to the node that leads the Swarm.\n"
-    without_data = run_own(tmp_path, variables="NODE=0 SHARED=box", leads="exit 1")
-    assert without_data == (
+def test_wording_of_targets_that_a_node_does_not_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host, shared = FakeRunner(tmp_path, answers={"docker node inspect": "{}"}), frozenset({"box"})
+    find_own_targets(host, TargetSharing(["box"], 2, shared))
+    assert capsys.readouterr().out == "box is left to the node that leads the Swarm.\n"
+    find_own_targets(host, TargetSharing(["box"], 0, shared))
+    assert capsys.readouterr().out == (
         "This node of the cluster has no data: the nodes with data run backups and drills.\n"
     )

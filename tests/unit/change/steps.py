@@ -71,7 +71,7 @@ class NotingHost(Noting):
                 name = json.loads(call.arguments)["name"]
                 journal = transaction.read_journal(self.runner, transaction.find(name))
                 if journal is None or not journal.waits or journal.answer:
-                    transaction.main_on(self.runner, [name])
+                    transaction.run_named(self.runner, [name])
                 return transaction.progress(self.runner, name=name, seen=0, seconds=0)
             case "rotation.backup_places":
                 self.note("rotation targets")

@@ -73,6 +73,7 @@ def leader(monkeypatch: pytest.MonkeyPatch) -> _Leader:
     made = _Leader()
     monkeypatch.setattr(changeover, "run", made.run)
     monkeypatch.setattr(changeover, "script", made.script)
+    monkeypatch.setattr(changeover, "perform", lambda *_, doing: made.note("dump"))
     for module in (changeover, cluster_change):
         monkeypatch.setattr(module, "logger", made)
         monkeypatch.setattr(module, "host", made)
@@ -102,10 +103,10 @@ def _upgrade() -> list[str]:
     )
 
 
-_TRIED = ["begin", "backup-dump", "serve a copy", "prove isolation"]
+_TRIED = ["begin", "dump", "serve a copy", "prove isolation"]
 _UP = [*_TRIED, "roll", "roll out v0.166.0"]
 _END = ["open", "end"]
-_SWAPPED = ["begin", "pause", "backup-dump", "load", "close", "swap"]
+_SWAPPED = ["begin", "pause", "dump", "load", "close", "swap"]
 _BACK = ["back", "roll out v0.165.16", "use"]
 # The part on the old version and its data in the error of a change that was given up.
 _SERVES = r" v0\.165\.16 serves again"

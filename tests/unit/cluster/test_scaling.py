@@ -11,6 +11,7 @@ from infisical_iac.backup import snapshot
 from infisical_iac.cluster import change, deploy, scaling, stack
 from infisical_iac.cluster.scaling import Direction, UnfinishedScaling
 from infisical_iac.core import journal
+from infisical_iac.core.agent import Question
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose, edge, keys, session
@@ -43,13 +44,16 @@ class _Host:
         self.given_up = ""
 
     def script(self, name: str, *arguments: str) -> str:
-        return f"{name} {arguments[0]}" if name != "backup-dump" else "dump"
+        return f"{name} {arguments[0]}"
+
+    def perform(self, asked: Question[None], *, doing: str) -> None:
+        (call,) = asked.calls
+        self.steps.append(f"{json.loads(call.arguments)['topology']} dump")
 
     def run(self, command: str, *, doing: str, stdin: str | None = None) -> str:
         if command.startswith("cat /var/lib/infisical-scale/served "):
             return self.served
-        step = command.rpartition("&& TOPOLOGY=")[2]
-        self.steps.append(step)
+        self.steps.append(step := command)
         said = {"out take": json.dumps(_MANIFEST), "in take": json.dumps(_MANIFEST)}
         said |= {"out load": self.rows, "out back": self.given_up, "in end": "volume old"}
         return said.get(
@@ -60,6 +64,7 @@ class _Host:
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     made = _Host()
+    monkeypatch.setattr(scaling, "perform", made.perform)
     for name, value in (("run", made.run), ("script", made.script), ("host", made)):
         monkeypatch.setattr(scaling, name, value)
     monkeypatch.setattr(journal, "host", made)
