@@ -23,6 +23,7 @@ from infisical_iac.agent.transaction import (
     Transaction,
     TransactionJournal,
     TransactionStep,
+    Way,
 )
 
 DIRECTORY = "/var/lib/infisical-rotation"
@@ -313,7 +314,7 @@ def hand_in(runner: Runner, *, key: str, value: str) -> None:
 def _read_older(_: Runner, text: str) -> TransactionJournal:
     """Return the journal for `<key> <phase>`, as the version before has written it."""
     key, phase = text.split()
-    steps = {
+    steps: dict[str, tuple[Way, str]] = {
         "prepared": ("back", _NEXT),
         "switching": ("forward", _SWITCH),
         "switched": ("forward", _SWITCH),

@@ -480,7 +480,7 @@ def open_transactions(runner: Runner) -> dict[str, Progress]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the transactions of the named kinds; without a name, start units for the interrupted ones.
+    """Run the transactions of the named kinds; without a name, start units for interrupted ones.
 
     Returns 0 if they are done, 1 if one was undone, and 2 if one is stuck.
     """

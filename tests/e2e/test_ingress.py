@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.agent.ingress import take
-from infisical_iac.change.releases import RELEASES
+from infisical_iac.agent.releases import RELEASES
 from infisical_iac.core.agent import perform, question
 from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import paths

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infisical_iac.change.releases import RELEASES
+from infisical_iac.agent.releases import RELEASES
 from tests.e2e import drilling, dying_script, giving_up, inspection, upgrading
 from tests.e2e.backing import sql
 from tests.e2e.dying_script import KILLED

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infisical_iac.agent import rotation, stack, transaction
+from infisical_iac.agent.files import hold
 from infisical_iac.agent.rotation import BackupPlaces
 from infisical_iac.agent.runner import Failure, Output, Runner
 from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
@@ -234,7 +235,7 @@ def test_a_backup_at_work_prevents_a_rotation(
     monkeypatch.setattr(rotation, "_PATIENCE", 0)
     busy = host.path("/var/lib/infisical-backup/lock")
     with (
-        rotation.hold(busy, 0, "busy"),
+        hold(busy, 0, "busy"),
         pytest.raises(RuntimeError) as refused,
     ):
         rotation.prepare(host, key="redis_password")

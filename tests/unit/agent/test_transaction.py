@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.agent import transaction
+from infisical_iac.agent import files, transaction
 from infisical_iac.agent.runner import Failure, Output, Runner
 from infisical_iac.agent.transaction import (
     StepContext,
@@ -309,12 +309,11 @@ def test_the_journal_can_be_written_on_a_full_disk(
     story: _Story, host: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spare = host.path(f"{_DIRECTORY}/spare")
-    write = transaction.write
 
     def write_if_there_is_space(path: Path, content: bytes) -> None:
         if spare.exists():
             raise OSError(28, "No space left on device", str(path))
-        write(path, content)
+        files.write(path, content)
 
     monkeypatch.setattr(transaction, "write", write_if_there_is_space)
     ended = run(host, story.kind)
