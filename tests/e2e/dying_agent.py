@@ -22,13 +22,12 @@ _DEATH = (
 def die_after_line(module: str, line: str) -> None:
     """Kill the agent when it has run a line, given by its module and its end."""
     from infisical_iac.change import rotation
-    from infisical_iac.core import agent as core_agent
-    from infisical_iac.core import transaction
-    from infisical_iac.core.agent import Question, archive, path, perform
+    from infisical_iac.core import archive, transaction
+    from infisical_iac.core.agent import Question, perform
 
-    killing = _insert_death(archive(), module, line)
-    replace(core_agent, "archive", lambda: killing)
-    path.cache_clear()
+    killing = _insert_death(archive.build(), module, line)
+    replace(archive, "build", lambda: killing)
+    archive.path.cache_clear()
 
     def die(asked: Question[Any], **more: Any) -> Any:
         # This side would start a unit again that has died.
