@@ -314,7 +314,7 @@ def _now() -> str:
 
 
 # The kinds of transactions, by the module that has them.
-_KINDS = ("rotation",)
+_KINDS = ("upgrade", "rotation")
 
 
 def find(name: str) -> Transaction:

@@ -2,42 +2,41 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from infisical_iac.agent import releases as kept_on_host
+from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.releases import RELEASES
-from infisical_iac.backup import snapshot
+from infisical_iac.agent.transaction import INTERRUPTED, TransactionJournal
 from infisical_iac.change import changeover, releases
-from infisical_iac.change.changeover import DIRECTORY, PROJECT, Changeover
 from infisical_iac.change.releases import IMAGE_KIB, Release, UnfinishedChange
-from infisical_iac.core import audit, journal
+from infisical_iac.core import audit, journal, transaction
 from infisical_iac.core.agent import ask, question
 from infisical_iac.core.change import Change, Unknown, UpToDate
-from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, UserError
+from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import run, write
+from infisical_iac.core.remote import run
 from infisical_iac.core.settings import Settings
+from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names
-from infisical_iac.host.site import Site, at
+from infisical_iac.host.site import Site, at, site_of
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, session
 from infisical_iac.stack.model import (
     describe_given_up,
+    given_up_after_proof,
     images_of,
     ingress_of,
     isolate,
-    parse_given_up,
     with_own_settings,
 )
 from infisical_iac.stack.settings import StackSettings
-from infisical_iac.stack.state import COMPOSE_FILE, DeploymentState, UpgradeState, upgrade_question
+from infisical_iac.stack.state import DeploymentState, UpgradeState, upgrade_question
 from infisical_iac.workspace import checks
-
-# How the stack runs while a new version is checked.
-_CLOSED_FILE = f"{DIRECTORY}/closed.yaml"
 
 
 @dataclass(frozen=True)
@@ -56,87 +55,60 @@ class VersionChange:
 def change_on_host(change: VersionChange, settings: Settings, project: str) -> list[str]:
     """Make the change, and return sentences about it.
 
-    Raises RunFailed: the previous version runs again then, or the message says how to restore it.
+    The host makes it by itself (`agent/upgrade.py`). Raises RunFailed: the previous version runs
+    again then, or the message says how to restore it.
     """
     now, then = ingress_of(stack.compose_text()), ingress_of(change.compose)
-    before = checks.record_before(settings, project, now.port, same_ingress=now == then)
     unfinished = changeover.starting(change.was, change.desired_images.infisical)
-    under_way = _OnHost(unfinished, settings, project, before)
-    under_way.begin()
-    with under_way.or_back():
-        under_way.close()
-        under_way.swap(change)
-        sentences = under_way.prove(same_data=change.data is None)
-    return [*sentences, *under_way.end()]
+    edge.prepare_closing(settings)
+    plan = {
+        **_plan(unfinished, change.compose, settings, project),
+        "port": now.port,
+        "same_ingress": now == then,
+        "data": change.data.name if change.data else "",
+    }
+    began = unfinished.release.partition("-")[0]
+    named = [unfinished.release, unfinished.image]
+    journal = transaction.begin("upgrade", began, plan, named=named)
+    return _read_end(unfinished, journal, settings)
 
 
-@dataclass(frozen=True)
-class _OnHost(Changeover):
-    program = "upgrade"
-    place = "host"
+def _plan(
+    unfinished: UnfinishedChange, compose: str, settings: Settings, project: str
+) -> dict[str, Any]:
+    """Return the plan of a change for the agent, whose new Compose file is the text `compose`."""
+    return {
+        "release": unfinished.release,
+        "image": unfinished.image,
+        "compose": compose,
+        "closed": isolate(compose),
+        "data": "",
+        "timeout": settings.stack.start_timeout,
+        "edge": edge.is_ours(settings.stack),
+        "proof": asdict(checks.plan_of(settings, project)),
+    }
 
-    def swap(self, change: VersionChange) -> None:
-        """Dump the data, load the desired ones, and swap the two."""
-        write(f"{DIRECTORY}/compose.yaml", change.compose)
-        self.dump(pausing=True)
-        self.load_next_to_data(change.data)
-        further = ("data",) if change.data else ()
-        self.step("swap", f"{PROJECT}_postgres", *further, doing="put the new data in place")
-        session.forget()
 
-    def load(self) -> dict[str, int]:
-        return snapshot.load(DIRECTORY, PROJECT, self.settings.stack.start_timeout)
+def _read_end(
+    unfinished: UnfinishedChange, ended: TransactionJournal, settings: Settings
+) -> list[str]:
+    """Return sentences on a change that is done. Raises RunFailed for one that was undone."""
+    session.forget()
+    changeover.discard_releases(settings, unfinished.image)
+    kept = [GivenUp(**each) for each in ended.kept.get("given_up", ())]
+    if ended.outcome == "done":
+        return [*ended.told, *given_up_after_proof(ended.kept.get("removed", ()), kept)]
+    raise RunFailed(
+        f"Infisical {unfinished.new} failed, and {unfinished.old} serves again "
+        f"{_describe_data(kept)}; the logs of {unfinished.new} are in "
+        f"{RELEASES}/{unfinished.release} on the host; the failure: "
+        f"{transaction.explain(ended.failure)}",
+        code="run.given_up",
+    )
 
-    def prove(self, *, same_data: bool) -> list[str]:
-        return checks.check_as_before(
-            self.settings,
-            self.project,
-            self.before,
-            port=self._start_closed(),
-            same_data=same_data,
-            open_edge=self.open_,
-            other_version=True,
-        )
 
-    def _start_closed(self) -> int:
-        """Start Infisical so that only the host reaches it until `open_`; return its port.
-
-        It reaches nothing but its databases.
-        """
-        write(_CLOSED_FILE, isolate(stack.compose_text()))
-        self._up(_CLOSED_FILE)
-        return stack.forward_port()
-
-    def _up(self, file: str = COMPOSE_FILE) -> None:
-        stack.up(self.settings.stack.start_timeout, file=file)
-
-    def close(self) -> None:
-        edge.close(self.settings)
-
-    def open_(self) -> None:
-        if run(f"test ! -e {_CLOSED_FILE} || echo closed", doing="see whether Infisical is closed"):
-            # The session used the forwarded port, which goes to the closed Infisical.
-            session.forget()
-            self._up()
-            self._end_closed()
-        # Last, so that the edge answers 503 while Infisical starts.
-        edge.open_()
-
-    def _end_closed(self) -> None:
-        self.step("end_closed", doing="end what the stack has only while it is checked")
-
-    def back(self) -> str:
-        snapshot.clean(DIRECTORY, PROJECT)
-        said = self.step("back", doing="bring the old data back")
-        changeover.reset_release(self.unfinished.release)
-        session.forget()
-        self._up()
-        self._end_closed()
-        if not session.api(stack.published_port()).answers():
-            raise CheckFailed("the API does not answer")
-        kept = parse_given_up(said.splitlines())
-        since = f" of {kept[0].since}" if kept and kept[0].since else ""
-        return describe_given_up(kept, since)
+def _describe_data(kept: Sequence[GivenUp]) -> str:
+    return describe_given_up(kept, f" of {kept[0].since}" if kept and kept[0].since else "")
 
 
 @dataclass(frozen=True)
@@ -150,9 +122,16 @@ class VersionChanges:
 
         Called before another change begins. Raises RunFailed if it can't be ended.
         """
-        settings = self.site.settings
-        if data := _OnHost(unfinished, settings, project, changeover.UNKNOWN).recover():
-            how = "as it did" if data == describe_given_up([]) else data
+        settings, compose = self.site.settings, stack.compose_text()
+        plan = _plan(unfinished, compose, settings, project)
+        ended = transaction.take_up("upgrade", plan)
+        if ended.outcome == "undone" and ended.failure != INTERRUPTED:
+            _read_end(unfinished, ended, settings)
+        session.forget()
+        changeover.discard_releases(settings, unfinished.image)
+        kept = [GivenUp(**each) for each in ended.kept.get("given_up", ())]
+        if ended.outcome == "undone":
+            how = _describe_data(kept) if kept else "as it did"
             return f"Infisical {unfinished.old} serves again, {how}."
         return f"Infisical {unfinished.new} serves."
 
@@ -232,6 +211,13 @@ def unfinished_change(
     )
     yield Change("~", CHANGE, f"{unfinished.release}, {how}")
     yield step(_recover, unfinished, project, site)
+
+
+def end_unfinished(unfinished: UnfinishedChange, settings: Settings, project: str) -> None:
+    """End an interrupted change, record it in the audit log, and print how it ended."""
+    with audit.record("rollback", [f"~ {unfinished.release}: ended"]):
+        how = at(site_of(settings), VersionChanges).recover(unfinished, project)
+    echo(f"A change of version had not ended. {how}", err=True)
 
 
 def _recover(unfinished: UnfinishedChange, project: str, site: Site) -> None:

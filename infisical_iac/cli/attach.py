@@ -2,6 +2,7 @@
 
 import click
 
+from infisical_iac.change.releases import parse_unfinished
 from infisical_iac.cli.options import (
     Lock,
     inventory_option,
@@ -26,16 +27,20 @@ def attach(inventory: str, lock: Lock, go_back: bool) -> None:
     error.
     """
     with open_host(inventory, lock, check=require_project_file) as (_, settings):
-        from infisical_iac.change import keys, rotation
+        from infisical_iac.change import keys, rotation, upgrade
         from infisical_iac.core import transaction
         from infisical_iac.host.machine import read_machine
         from infisical_iac.workspace.load import load_declared
 
-        found = keys.parse_unfinished(read_machine().rotating)
-        if found is None:
-            echo("No change is under way on the host.")
-            return
-        if go_back:
-            transaction.ask_back("rotation")
+        machine = read_machine()
         project = load_declared(settings.workspace).project.slug
-        rotation.end_unfinished(found, settings, project)
+        if rotating := keys.parse_unfinished(machine.rotating):
+            if go_back:
+                transaction.ask_back("rotation")
+            rotation.end_unfinished(rotating, settings, project)
+        if upgrading := parse_unfinished(machine.upgrading):
+            if go_back:
+                transaction.ask_back("upgrade")
+            upgrade.end_unfinished(upgrading, settings, project)
+        if not (machine.rotating or machine.upgrading):
+            echo("No change is under way on the host.")

@@ -299,7 +299,6 @@ def rollback(
     with open_host(inventory, lock, check=require_project_file) as (_, settings):
         from infisical_iac.change import changeover, keys, rotation, upgrade
         from infisical_iac.change.upgrade import VersionChanges
-        from infisical_iac.core import audit
         from infisical_iac.host.machine import read_machine
         from infisical_iac.host.site import at, site_of
         from infisical_iac.workspace.load import load_declared
@@ -312,9 +311,7 @@ def rollback(
             rotation.end_unfinished(rotating, settings, project)
         machine.refuse_restoring()
         if begun := parse_unfinished(machine.upgrading):
-            with audit.record("rollback", [f"~ {begun.release}: ended"]):
-                how = at(site_of(settings), VersionChanges).recover(begun, project)
-            echo(f"An interrupted change of version was ended first. {how}", err=True)
+            upgrade.end_unfinished(begun, settings, project)
         chosen = choose(changeover.read_releases(), release)
         was = upgrade.refuse_release(chosen, settings, keep_data=keep_data)
         assert chosen.manifest

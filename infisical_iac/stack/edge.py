@@ -57,6 +57,16 @@ def close(settings: Settings) -> None:
     if not is_ours(settings.stack):
         return
     run(f"mkdir -p -m 700 {DIRECTORY} && touch {_FILE} && sync {DIRECTORY}", doing="close the edge")
+    prepare_closing(settings)
+
+
+def prepare_closing(settings: Settings) -> None:
+    """Bring the ingress that can be closed, if the host has an earlier version's. Raises UserError.
+
+    Without a Caddy of this project, nothing can be closed.
+    """
+    if not is_ours(settings.stack):
+        return
     command = f"test ! -e {CADDYFILE} || grep -q 'try_files /{MARKER}' {CADDYFILE} || echo older"
     if run(command, doing=f"read {CADDYFILE}"):
         ingress.bring(settings)
