@@ -192,6 +192,17 @@ def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     sync(path.parent)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove the new files of a folder that a killed process could not put in place.
+
+    Such a file may hold a secret. This process must not be writing there.
+    """
+    for each in folder.glob(".*.new-*") if folder.is_dir() else ():
+        owner = each.name.rpartition("-")[2]
+        if owner == str(os.getpid()) or not Path("/proc", owner).exists():
+            each.unlink(missing_ok=True)
+
+
 def remove(path: Path) -> None:
     """Remove a file if it is there, so that a power cut does not bring it back."""
     path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from infisical_iac.agent import stack
 from infisical_iac.agent.database import KEYS, Database, find_database
-from infisical_iac.agent.files import hold, remove, rename, write
+from infisical_iac.agent.files import hold, remove, remove_leftovers, rename, write
 from infisical_iac.agent.keys import derive
 from infisical_iac.agent.restic import read_variables
 from infisical_iac.agent.runner import Failure, Runner, action, explain, failure_of, observation
@@ -190,6 +190,7 @@ def end(runner: Runner) -> None:
 def _retire(runner: Runner, key: str) -> None:
     for which in (".next", ".old"):
         remove(_path(runner, key, which))
+    remove_leftovers(runner.path(KEYS))
 
 
 @action

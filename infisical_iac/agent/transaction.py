@@ -25,7 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from infisical_iac.agent.files import hold, remove, rename, write
+from infisical_iac.agent.files import hold, remove, remove_leftovers, rename, write
 from infisical_iac.agent.runner import Failure, Runner, action, explain, observation, to_failure
 
 Way = Literal["forward", "back"]
@@ -36,6 +36,8 @@ ASKED = Failure("run.asked_back", "somebody asked to go back")
 # A transaction or a program of the version before may still be at work.
 _LOCK_SECONDS = 600
 _SPARE_BYTES = 1 << 18
+# The folders that transactions write to.
+_WRITTEN = ("/etc/infisical", "/etc/infisical/keys", "/etc/infisical/ingress")
 _APPLY = "`infisical-iac apply` takes it up"
 
 
@@ -306,6 +308,8 @@ def _end(work: StepContext) -> None:
     """End a transaction: from here on there is none, and `last` tells of it until it was told."""
     for name in ("asked-back", "plan.json", "spare"):
         remove(work.path(name))
+    for folder in (work.directory, *_WRITTEN):
+        remove_leftovers(work.runner.path(folder))
     rename(work.path("state"), work.path("last"))
 
 
@@ -427,7 +431,11 @@ def answer(
 @action
 def ask_back(runner: Runner, *, name: str) -> None:
     """Ask a transaction to go back; it does so before its next step, unless it is proven."""
-    write(runner.path(f"{find(name).directory}/asked-back"), b"")
+    directory = find(name).directory
+    # The operator's side itself takes the steps of one that has no plan here.
+    if not runner.path(f"{directory}/plan.json").exists():
+        return
+    write(runner.path(f"{directory}/asked-back"), b"")
     start(runner, name=name)
 
 

@@ -126,7 +126,7 @@ def _load(work: StepContext) -> None:
     if desired["encryption_key"] != own["encryption_key"]:
         raise RuntimeError(
             Failure(
-                "refused",
+                "refused.other_key",
                 f"the data of {work.plan['data'] or 'today'} need the encryption key with "
                 f"fingerprint {desired['encryption_key']}, and the host has "
                 f"{own['encryption_key']}",
@@ -277,7 +277,7 @@ def _read_older(runner: Runner, text: str) -> TransactionJournal:
         "swapping": ("back", _SWAP),
         "swapped": ("forward", _CHECK),
         "backing": ("back", _SWAP),
-        "back": ("back", _PAUSE),
+        "back": ("back", _SWAP),
         "proven": ("forward", _REMOVE),
     }
     way, step = steps[phase]

@@ -1,0 +1,334 @@
+"""Test that a change of version loses no data, wherever the agent is killed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infisical_iac.agent import dump, proof, releases, snapshot, stack, transaction, upgrade
+from infisical_iac.agent.data import MAIN
+from infisical_iac.agent.proof_model import Before
+from infisical_iac.agent.releases import RELEASES
+from infisical_iac.agent.runner import Failure, Output, Runner
+from infisical_iac.agent.snapshot import LoadedSnapshot
+from tests.unit.agent.fake_engine import FakeEngine
+from tests.unit.agent.killed import deaths
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infisical_iac.agent.transaction import TransactionJournal
+
+_BEGAN = "20261125T101112Z"
+_RELEASE, _IMAGE = f"{_BEGAN}-v0.165.16", "infisical/infisical:v0.166.0"
+_NEW, _GIVEN_UP = "infisical-upgrade_postgres", f"{MAIN}_given_up_{_BEGAN}"
+_COMPOSE, _MEMORY = "/etc/infisical/compose.yaml", "/etc/infisical/workspace.json"
+_STATE = "/var/lib/infisical-upgrade/state"
+_EDGE = "/etc/infisical/ingress/closed"
+_KIND = upgrade.TRANSACTION
+_MANIFEST = {"encryption_key": "key", "rows": {"projects": 2}}
+
+
+def _plan(**changes: Any) -> dict[str, Any]:
+    address = {"url": "https://secrets.example.com", "is_ours": True, "closed_text": "closed"}
+    return {
+        "release": _RELEASE,
+        "image": _IMAGE,
+        "compose": "new",
+        "closed": "new, closed",
+        "data": "",
+        "timeout": 60,
+        "edge": True,
+        "port": 8080,
+        "same_ingress": True,
+        "proof": {"project": "chainalign", "isolation": "privilege", "address": address},
+        **changes,
+    }
+
+
+class _World:
+    """The parts of a host that a change of version uses.
+
+    Attributes:
+        failing: the steps that fail, such as "start new".
+        writes: whether each start of the new version is followed by a write of a user.
+        starts: the text of the Compose file at each start, and whether the edge was closed.
+    """
+
+    def __init__(self) -> None:
+        self.failing: set[str] = set()
+        self.writes = False
+        self.starts: list[tuple[str, bool]] = []
+        self.rows = {"projects": 2}
+
+    def refuse(self, step: str) -> None:
+        if step in self.failing:
+            raise RuntimeError(Failure("checks.data", f"{step} fails"))
+
+    def dump(self, runner: Runner, *, folder: str) -> None:
+        self.refuse("dump")
+        place = runner.path(f"{folder}/snapshot")
+        place.mkdir(parents=True)
+        (place / "manifest.json").write_text(json.dumps(_MANIFEST))
+        (place / "database.dump").write_text("the dump")
+
+    def load(self, runner: Runner, *, directory: str, project: str, seconds: int) -> LoadedSnapshot:
+        assert isinstance(runner, FakeEngine)
+        self.refuse("load")
+        assert (runner.path(directory) / "fetched/database.dump").exists()
+        runner.volume(f"{project}_postgres", base="new")
+        return LoadedSnapshot(self.rows, "770")
+
+    def clean(self, runner: Runner, *, directory: str, project: str) -> None:
+        assert isinstance(runner, FakeEngine)
+        if f"{project}_postgres" in runner.volumes():
+            runner.run(["docker", "volume", "rm", f"{project}_postgres"])
+
+    def start(self, runner: Runner, *, seconds: int, file: str = _COMPOSE) -> None:
+        assert isinstance(runner, FakeEngine)
+        text = runner.text(file) or ""
+        self.starts.append((text, runner.path(_EDGE).exists()))
+        self.refuse(f"start {text}")
+        if self.writes and text.startswith("new"):
+            runner.volume(MAIN, written="acknowledged")
+
+    def record(self, *_: object, **__: object) -> Before:
+        return Before({}, public=True)
+
+    def check(self, *_: object, **__: object) -> list[str]:
+        self.refuse("check")
+        return ["Read as before: 1 secret."]
+
+    def check_opened(self, *_: object) -> None:
+        self.refuse("open")
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> _World:
+    made = _World()
+    monkeypatch.setattr(dump, "make_dump", made.dump)
+    monkeypatch.setattr(snapshot, "load", made.load)
+    monkeypatch.setattr(snapshot, "clean", made.clean)
+    monkeypatch.setattr(snapshot, "refuse_altered", lambda *_: None)
+    monkeypatch.setattr(stack, "start", made.start)
+    monkeypatch.setattr(stack, "forward_port", lambda _: 2020)
+    monkeypatch.setattr(proof, "record_before", made.record)
+    monkeypatch.setattr(proof, "check_before_opening", made.check)
+    monkeypatch.setattr(proof, "check_opened", made.check_opened)
+    monkeypatch.setattr(releases, "reset", lambda *_, **__: [])
+    return made
+
+
+def _make(directory: Path, **changes: Any) -> FakeEngine:
+    directory.mkdir()
+    host = FakeEngine(
+        directory,
+        {
+            "docker service": Output(1),
+            "docker image inspect": '"sha256:known"\n',
+            "docker tag": "",
+        },
+    )
+    host.write("/etc/infisical/keys/auth_secret", "obviously-fake")
+    host.write(_COMPOSE, "old")
+    host.write(_MEMORY, "old")
+    host.volume(MAIN, base="old")
+    host.volume("infisical_redis", queue="old")
+    named = [_RELEASE, _IMAGE]
+    plan = _plan(**changes)
+    transaction.begin(host, name="upgrade", began=_BEGAN, plan=plan, named=named)
+    return host
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> FakeEngine:
+    return _make(tmp_path / "host")
+
+
+def _run(host: Runner) -> TransactionJournal:
+    ended = transaction.run(host, _KIND)
+    assert ended
+    return ended
+
+
+def _assert_new(host: FakeEngine) -> None:
+    volumes = host.volumes()
+    assert volumes[MAIN]["base"] == "new"
+    assert volumes.keys() == {MAIN, "infisical_redis"}
+    assert host.text(_COMPOSE) == "new"
+    _assert_ended(host)
+
+
+def _assert_old(host: FakeEngine) -> None:
+    volumes = host.volumes()
+    assert volumes[MAIN] == {"base": "old"}
+    assert volumes.keys() - {_GIVEN_UP, f"{_GIVEN_UP}_2"} == {MAIN, "infisical_redis"}
+    assert (host.text(_COMPOSE), host.text(_MEMORY)) == ("old", "old")
+    assert not host.path(f"{RELEASES}/{_RELEASE}/snapshot").exists()
+    _assert_ended(host)
+
+
+def _assert_ended(host: FakeEngine) -> None:
+    assert host.text(_STATE) is None
+    assert not host.path(_EDGE).exists()
+    assert {each.name for each in host.path("/var/lib/infisical-upgrade").iterdir()} <= {
+        *("lock", "last", "fetched"),
+    }
+
+
+def test_a_new_version_is_connected_only_after_its_checks(world: _World, host: FakeEngine) -> None:
+    ended = _run(host)
+    assert ended.failure is None
+    assert (ended.outcome, ended.told) == ("done", ["Read as before: 1 secret."])
+    assert world.starts == [("new, closed", True), ("new", True)]
+    _assert_new(host)
+
+
+def test_the_data_of_a_release_come_with_its_record_and_an_empty_redis(
+    world: _World, tmp_path: Path
+) -> None:
+    release = "20261101T101112Z-v0.164.0"
+    host = _make(tmp_path / "host", data=release)
+    place = f"{RELEASES}/{release}/snapshot"
+    host.write(f"{place}/manifest.json", json.dumps(_MANIFEST))
+    host.write(f"{place}/database.dump", "")
+    host.write(f"{place}/workspace.json", "of the release")
+    assert _run(host).outcome == "done"
+    assert host.text(_MEMORY) == "of the release"
+    assert host.volumes()["infisical_redis"] == {}
+
+
+_STEPS = ["dump", "load", "start new, closed", "check", "start new", "open"]
+
+
+@pytest.mark.parametrize("failing", _STEPS)
+def test_a_change_that_fails_is_undone_and_the_edge_opens_on_the_old_version(
+    world: _World, host: FakeEngine, failing: str
+) -> None:
+    world.failing = {failing}
+    ended = _run(host)
+    assert ended.outcome == "undone"
+    assert ended.failure == Failure("checks.data", f"{failing} fails")
+    assert world.starts[-1] == ("old", True)
+    _assert_old(host)
+    failed = host.text(f"{RELEASES}/{_RELEASE}/failed") or ""
+    assert failed.split()[1] == _IMAGE
+    if failing not in ("dump", "load"):
+        assert "a logged line" in (host.text(f"{RELEASES}/{_RELEASE}/failed.log") or "")
+
+
+def test_an_edge_stays_closed_while_neither_version_serves(world: _World, host: FakeEngine) -> None:
+    world.failing = {"check", "start old"}
+    with pytest.raises(RuntimeError):
+        transaction.run(host, _KIND)
+    assert host.path(_EDGE).exists()
+    world.failing = set()
+    assert _run(host).outcome == "undone"
+    _assert_old(host)
+
+
+def test_a_dump_with_other_rows_is_not_used(world: _World, host: FakeEngine) -> None:
+    world.rows = {"projects": 1}
+    ended = _run(host)
+    assert ended.outcome == "undone"
+    assert [text for text, _ in world.starts] == ["old"]
+    _assert_old(host)
+
+
+def test_data_under_another_key_are_refused(world: _World, tmp_path: Path) -> None:
+    release = "20261101T101112Z-v0.164.0"
+    host = _make(tmp_path / "host", data=release)
+    place = f"{RELEASES}/{release}/snapshot"
+    other = {**_MANIFEST, "encryption_key": "another"}
+    host.write(f"{place}/manifest.json", json.dumps(other))
+    ended = _run(host)
+    assert ended.failure
+    assert ended.failure.code == "refused.other_key"
+    _assert_old(host)
+
+
+@pytest.mark.parametrize("failing", ["", "check", "open"])
+def test_a_change_that_is_killed_anywhere_reaches_an_end_and_loses_no_write(
+    world: _World, tmp_path: Path, failing: str
+) -> None:
+    world.failing = {failing} if failing else set()
+    world.writes = True
+    number = 0
+    for host in deaths(_make, _run, tmp_path):
+        assert isinstance(host, FakeEngine)
+        wrote = "written" in host.volumes().get(MAIN, {})
+        ended = transaction.run(host, _KIND)
+        if host.volumes()[MAIN]["base"] == "new":
+            assert not failing
+            _assert_new(host)
+        else:
+            _assert_old(host)
+            held = [name for name, files in host.given_up().items() if "written" in files]
+            assert held or not wrote
+            if ended:
+                told = [each["name"] for each in ended.kept.get("given_up", ())]
+                assert {*held} <= {*told}
+        assert transaction.run(host, _KIND) is None
+        number += 1
+    assert number > 60
+
+
+def test_writes_to_data_that_were_given_up_are_counted(world: _World, host: FakeEngine) -> None:
+    world.failing, world.writes = {"open"}, True
+    host.started[:] = ["2026-11-25T10:00:00Z"]
+    start = world.start
+
+    def start_again(runner: Runner, **more: Any) -> None:
+        host.started[:] = ["2026-11-25T10:20:00Z"]
+        start(runner, **more)
+
+    world.start = start_again  # type: ignore[method-assign]
+    stack.start = start_again  # type: ignore[assignment]
+    (given_up,) = _run(host).kept["given_up"]
+    assert (given_up["name"], given_up["writes"]) == (_GIVEN_UP, 42)
+    assert given_up["images"] == ("infisical:1", "postgres:1")
+
+
+@pytest.mark.parametrize(
+    ("phase", "serves"),
+    [
+        ("begun", "old"),
+        ("paused", "old"),
+        ("swapping", "old"),
+        ("swapped", "new"),
+        ("backing", "old"),
+        ("back", "old"),
+        ("proven", "new"),
+    ],
+)
+def test_a_change_of_the_version_before_is_ended_by_its_phase(
+    world: _World, tmp_path: Path, phase: str, serves: str
+) -> None:
+    """The state is that which the version before leaves in each phase."""
+    host = FakeEngine(tmp_path, {"docker service": Output(1)})
+    host.write(_STATE, f"{_RELEASE} {phase} {_IMAGE}\n")
+    for path in (_COMPOSE, _MEMORY):
+        host.write(path, "old")
+        host.write(f"{RELEASES}/{_RELEASE}/{path.rpartition('/')[2]}", "old")
+    if phase != "proven":
+        host.write(_EDGE, "")
+    host.volume("infisical_redis", queue="old")
+    if phase in ("swapped", "backing", "proven"):
+        host.volume(MAIN, base="new", written="acknowledged")
+        host.volume(f"{MAIN}_before_{_BEGAN}", base="old")
+        host.write(_COMPOSE, "new")
+        host.write("/var/lib/infisical-upgrade/started", "postgres 2026-11-25T09:00:00Z\n")
+        host.write("/var/lib/infisical-upgrade/loaded", "770\n")
+    else:
+        host.volume(MAIN, base="old")
+        host.volume(_NEW, base="new")
+    transaction.take_up(host, name="upgrade", plan=_plan())
+    assert transaction.run(host, _KIND)
+    if serves == "new":
+        _assert_new(host)
+    else:
+        _assert_old(host)
+        kept = {_GIVEN_UP: {"base": "new", "written": "acknowledged"}}
+        assert host.given_up() == (kept if phase == "backing" else {})
