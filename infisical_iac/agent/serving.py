@@ -54,7 +54,7 @@ _PROGRAMS = {
     "--backup-target": ("restic", "main"),
     "--has-logged-in": ("ssh_logins", "main"),
     "--hold-lock": ("lock", "main"),
-    "--other-containers": ("sharing", "main"),
+    "--other-containers": ("others", "main"),
 }
 
 
