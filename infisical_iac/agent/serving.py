@@ -55,7 +55,7 @@ _PROGRAMS = {
     "--drill": ("drill", "main"),
     "--has-logged-in": ("ssh_logins", "main"),
     "--hold-lock": ("lock", "main"),
-    "--other-containers": ("sharing", "main"),
+    "--other-containers": ("others", "main"),
 }
 
 
