@@ -23,7 +23,7 @@ class Failure:
     """The reason for a failed call, as the argument of a RuntimeError.
 
     Attributes:
-        code: a stable code of `core/errors.py`; one that begins with "refused." becomes a Refused.
+        code: a stable code of `core/errors.py`, whose class its first part selects there.
         message: a sentence without a secret.
         remedy: what to do; empty if that is not known.
     """
@@ -132,8 +132,10 @@ def failure_of(errors: str) -> RuntimeError:
 
 
 def explain(error: RuntimeError) -> str:
-    """Return the sentence of a Failure, with its remedy."""
-    found: Failure = error.args[0]
+    """Return the sentence of an error, with the remedy of a Failure."""
+    found = error.args[0] if error.args else ""
+    if not isinstance(found, Failure):
+        return str(error)
     return ": ".join(filter(None, (found.message, found.remedy)))
 
 

@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 from pyinfra import logger
 from pyinfra.context import host
 
-from infisical_iac.api import identities
-from infisical_iac.api.client import Client, all_of, gather
-from infisical_iac.api.identities import client_secrets
+from infisical_iac.agent import identities
+from infisical_iac.agent.api import all_of, gather
+from infisical_iac.agent.identities import client_secrets
+from infisical_iac.api.client import Client
 from infisical_iac.backup import kit_host, manifest, snapshot
 from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_host import Placing

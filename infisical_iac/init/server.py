@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import paramiko
 
+from infisical_iac.agent.login import DEPLOYER_FILE
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.tunnel import SSHTransport
@@ -22,7 +23,6 @@ from infisical_iac.core.host_keys import KnownHost, ServerKey, name_in_known_hos
 from infisical_iac.core.own_repository import KNOWN_HOSTS
 from infisical_iac.core.rendering import script
 from infisical_iac.host.shared import OtherContainers
-from infisical_iac.stack.model import DEPLOYER_FILE
 from infisical_iac.workspace import isolation, memory
 from infisical_iac.workspace.model import Isolation
 

@@ -10,8 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from infisical_iac.api.client import Client
-from infisical_iac.api.identities import (
+from infisical_iac.agent.identities import (
     Identity,
     auth_body,
     auth_fields,
@@ -19,6 +18,7 @@ from infisical_iac.api.identities import (
     marking,
     universal_auth_path,
 )
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, RunFailed, UserError
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.model import PERSON_PRIVILEGE, Access, Account, Isolation, Workspace

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from infisical_iac.api import contents, identities
-from infisical_iac.api.client import Client, gather
+from infisical_iac.agent import contents, identities
+from infisical_iac.agent.api import gather
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.workspace.access import identity_drift
 from infisical_iac.workspace.converge import difference

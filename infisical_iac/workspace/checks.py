@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from infisical_iac.api import contents, instance
+from infisical_iac.agent import contents
+from infisical_iac.agent.login import is_initialized
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, CheckFailed, NotBootstrapped, UserError
 from infisical_iac.core.remote import run
@@ -126,7 +127,7 @@ def prove_isolation(settings: Settings, port: int) -> str:
     try:
         client = _log_in(port)
     except NotBootstrapped as error:
-        if not instance.is_initialized(session.api(port)):
+        if not is_initialized(session.api(port)):
             return "Infisical is not set up yet: its isolation of services was not checked."
         raise isolation.unknown(error) from None
     return _prove_isolation(client, settings.workspace)

@@ -11,7 +11,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal, get_args
 
-from infisical_iac.api.identities import DEPLOYER, PREFIX, ClientSecret, universal_auth_path
+from infisical_iac.agent.identities import DEPLOYER, PREFIX, ClientSecret, universal_auth_path
 from infisical_iac.core.change import Change
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.credentials import is_made_for

@@ -11,9 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from infisical_iac.api import contents, identities, instance, login
+from infisical_iac.agent import contents, identities
+from infisical_iac.agent.identities import attach_universal_auth, create_client_secret
+from infisical_iac.agent.login import own_organizations
+from infisical_iac.api import login
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import attach_universal_auth, create_client_secret
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import privileges
@@ -359,4 +361,4 @@ def _organization(client: Client) -> str:
     except ApiError as error:
         if error.status != 403:
             raise
-        return instance.own_organizations(client)[0].id
+        return own_organizations(client)[0].id

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
-from infisical_iac.api import contents
-from infisical_iac.api.client import Client, gather_by
+from infisical_iac.agent import contents
+from infisical_iac.agent.api import gather_by
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.goal import Goal, Layout, Memory, Move, pair, parts_of, split

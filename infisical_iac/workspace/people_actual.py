@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from infisical_iac.api import contents, identities
-from infisical_iac.api.client import Client, all_of, gather, gather_by
-from infisical_iac.api.identities import DEPLOYER, find_all, organization_id, universal_auth
-from infisical_iac.api.identities import memberships as identity_memberships
+from infisical_iac.agent import contents, identities
+from infisical_iac.agent.api import all_of, gather, gather_by
+from infisical_iac.agent.identities import DEPLOYER, find_all, organization_id, universal_auth
+from infisical_iac.agent.identities import memberships as identity_memberships
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.core.validation import suggest
 from infisical_iac.stack.access_log import KnownNames

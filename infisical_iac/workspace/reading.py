@@ -8,8 +8,10 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from infisical_iac.api import contents, login
-from infisical_iac.api.client import Client, gather
+from infisical_iac.agent import contents
+from infisical_iac.agent.api import gather
+from infisical_iac.api import login
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.remote import run
 from infisical_iac.core.wording import join_names

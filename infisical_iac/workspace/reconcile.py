@@ -10,9 +10,10 @@ from pyinfra import logger
 from pyinfra.context import host, state
 
 from infisical_iac.agent import database
+from infisical_iac.agent.api import gather
 from infisical_iac.agent.canary import CANARY_FILE
-from infisical_iac.api.client import Client, gather
-from infisical_iac.api.identities import DEPLOYER, ClientSecret
+from infisical_iac.agent.identities import DEPLOYER, ClientSecret
+from infisical_iac.api.client import Client
 from infisical_iac.api.instance import Beyond, count_beyond
 from infisical_iac.core import journal
 from infisical_iac.core.agent import ask, question

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from infisical_iac.api import identities, login
+from infisical_iac.agent import identities
+from infisical_iac.agent.identities import attach_universal_auth, create_client_secret
+from infisical_iac.api import login
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import attach_universal_auth, create_client_secret
 from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.core.settings import load
 from infisical_iac.init.server import propose_isolation

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from infisical_iac.api import contents
+from infisical_iac.agent import contents
 from infisical_iac.change.releases import RELEASES
 from tests.e2e import giving_up, inspection
 from tests.e2e.backing import gateway, inventory, sql

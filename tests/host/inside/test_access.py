@@ -5,9 +5,10 @@ from functools import partial
 
 import pytest
 
-from infisical_iac.api import contents
-from infisical_iac.api.client import Client, gather
-from infisical_iac.api.identities import client_secrets
+from infisical_iac.agent import contents
+from infisical_iac.agent.api import gather
+from infisical_iac.agent.identities import client_secrets
+from infisical_iac.api.client import Client
 from infisical_iac.workspace.access import is_granted
 from infisical_iac.workspace.converge import list_blocked
 from infisical_iac.workspace.credential_file import Credential

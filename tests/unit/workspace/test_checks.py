@@ -539,7 +539,7 @@ def test_a_version_without_any_login_is_accepted_only_before_the_setup(
 ) -> None:
     world.deployer = False
     monkeypatch.setattr(session, "api", lambda _: world.client())
-    monkeypatch.setattr(instance, "is_initialized", lambda _: is_initialized)
+    monkeypatch.setattr(checks, "is_initialized", lambda _: is_initialized)
     if is_initialized:
         with pytest.raises(CheckFailed) as failed:
             checks.prove_isolation(_settings(), _PORT)
