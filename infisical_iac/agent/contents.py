@@ -1,10 +1,13 @@
-"""Read a project by its slug, and the folders and secrets of an environment."""
+"""Read projects by what the host remembers, and the folders and secrets of an environment."""
 
+import json
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from infisical_iac.agent.answers import AnswerError
-from infisical_iac.agent.api import ApiClient, gather_by
+from infisical_iac.agent.api import ApiClient, gather, gather_by
 
 Json = dict[str, Any]
 
@@ -12,6 +15,66 @@ Json = dict[str, Any]
 def project(client: ApiClient, slug: str) -> Json | None:
     """Return the project of a slug, None if there is none."""
     return client.find(f"/api/v1/projects/slug/{slug}")
+
+
+# What `apply` remembers of the projects that it made.
+MEMORY = "/etc/infisical/workspace.json"
+
+
+@dataclass(frozen=True)
+class KnownProjects:
+    """The projects that hold this host's secrets, as the last `apply` has recorded them.
+
+    Attributes:
+        project, slug: the id and the slug of the one project; empty without one.
+        parts: the ids of the projects of the isolation `projects`.
+        fell_back: whether the isolation is `projects` because the server enforces no privileges.
+    """
+
+    project: str = ""
+    slug: str = ""
+    parts: tuple[str, ...] = ()
+    fell_back: bool = False
+
+
+def parse_known(text: str) -> KnownProjects:
+    """Return the projects in the content of MEMORY; none for another content."""
+    try:
+        found = json.loads(text or "{}")
+        project = found.get("project") or {}
+        parts = [each["project"]["id"] for each in (found.get("parts") or {}).values()]
+        return KnownProjects(
+            str(project.get("id", "")),
+            str(project.get("slug", "")),
+            tuple(each for each in map(str, parts) if each),
+            found.get("fell_back") is True,
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return KnownProjects()
+
+
+def find_project(client: ApiClient, slug: str, known: KnownProjects) -> tuple[Json | None, str]:
+    """Return the project of a slug or None, and the id of another project that took the slug.
+
+    The project is the one remembered under this slug, even if it was renamed since.
+    """
+    named = project(client, slug)
+    if not known.project or known.slug != slug or (named and named["id"] == known.project):
+        return named, ""
+    now = slug_of(client, known.project)
+    found = project(client, now) if now else None
+    return (found, named["id"] if named else "") if found else (named, "")
+
+
+def projects_of(client: ApiClient, slug: str, known: KnownProjects) -> list[Json]:
+    """Return the projects that hold the secrets, also those renamed by hand.
+
+    These are the project of the slug, and the parts. Both exist while secrets move between them.
+    """
+    one = find_project(client, slug, known)[0]
+    paths = [f"/api/v1/projects/{id}" for id in known.parts]
+    parts = gather(partial(client.find, path, absent=(403, 404)) for path in paths)
+    return [*([one] if one else []), *(each["project"] for each in parts if each)]
 
 
 def project_of(client: ApiClient, id: str) -> Json:

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -131,12 +131,22 @@ def failure_of(errors: str) -> RuntimeError:
     return RuntimeError(Failure("command", " / ".join(errors.strip().splitlines()[-3:])))
 
 
-def explain(error: RuntimeError) -> str:
+def explain(error: Exception) -> str:
     """Return the sentence of an error, with the remedy of a Failure."""
     found = error.args[0] if error.args else ""
     if not isinstance(found, Failure):
         return str(error)
     return ": ".join(filter(None, (found.message, found.remedy)))
+
+
+def join_names(names: Iterable[object], word: str = "and") -> str:
+    """Return names as an enumeration, such as `api, web and worker`; empty for none.
+
+    Args:
+        word: stands before the last name.
+    """
+    *first, last = [str(each) for each in names] or [""]
+    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def observation(

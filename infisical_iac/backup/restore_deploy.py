@@ -12,6 +12,7 @@ from pyinfra.context import host
 from infisical_iac.agent import contents, identities
 from infisical_iac.agent.api import gather, gather_by
 from infisical_iac.agent.login import ADMIN_FILE, own_organizations
+from infisical_iac.agent.proof_model import Before
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.backup import kit_host, restore, snapshot
@@ -30,7 +31,6 @@ from infisical_iac.stack.model import given_up_after_proof
 from infisical_iac.workspace import checks, credential_file, credentials
 from infisical_iac.workspace.canary import NONE as NO_CANARY
 from infisical_iac.workspace.canary import is_alive
-from infisical_iac.workspace.checks import Before
 from infisical_iac.workspace.deploy import bootstrap, canary, workspace
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.preflight import Preflight, preflight

@@ -13,6 +13,7 @@ from typing import ClassVar
 from pyinfra import logger
 from pyinfra.context import host
 
+from infisical_iac.agent.proof_model import Before
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import releases
@@ -29,7 +30,6 @@ from infisical_iac.stack.model import (
     parse_given_up,
 )
 from infisical_iac.workspace import checks
-from infisical_iac.workspace.checks import Before
 
 DIRECTORY = "/var/lib/infisical-upgrade"
 PROJECT = "infisical-upgrade"

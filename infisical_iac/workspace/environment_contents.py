@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args
 
 from infisical_iac.agent import contents
 from infisical_iac.agent.api import gather_by
+from infisical_iac.agent.privileges import as_list
 from infisical_iac.api.client import Client
-from infisical_iac.workspace.privileges import as_list
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import, PersonState, Privilege
 
 Names = Mapping[tuple[str, str], Collection[str]]

@@ -8,8 +8,6 @@
 #                                   the database
 #   releases.sh given_up            prints data that were given up, as given-up.sh does
 #   releases.sh migrations          prints the number of migrations of the database
-#   releases.sh present             reads ids of secrets on standard input, and prints those that
-#                                   the database has
 #   releases.sh make <release>      makes a release of the running version, without its dump
 #   releases.sh list                prints the releases for change/releases.py
 #   releases.sh reset <release>     gives its images their names back; prints the missing ones
@@ -85,14 +83,6 @@ free_space() {
 migrations() {
     find_database
     echo "SELECT count(*) FROM infisical_migrations" | sql
-}
-
-# Lines that are not ids of secrets are ignored.
-present() {
-    ids=$(grep -xE '[0-9A-Za-z-]{1,64}' | sed "s/.*/'&'/" | paste -sd , -)
-    test -n "$ids" || return 0
-    find_database
-    echo "SELECT id FROM secrets_v2 WHERE id::text IN ($ids)" | sql
 }
 
 make() {
