@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
@@ -232,13 +232,14 @@ def read_error(
 def _issuer_error(failed: ErrorAnswer, sent: Any) -> ErrorAnswer:
     """Return the error of a request that the issuer of tokens may have failed."""
     named = sent.get(_ISSUER_KEY) if isinstance(sent, dict) else None
-    remedy = (
+    mark, code, remedy = (
+        "Something went wrong",
+        "api.issuer",
         f"check that Infisical can resolve and reach {named or 'the issuer of the token'}, and "
         "that a token has a subject and an audience; else read the log of Infisical, whose "
-        "database may be down"
+        "database may be down",
     )
-    words = (failed.error, "Something went wrong", failed.method, failed.path)
-    return ErrorAnswer(failed.status, *words, code="api.issuer", remedy=remedy)
+    return replace(failed, message=mark, retry_after=None, code=code, remedy=remedy)
 
 
 def _one_line(message: Any) -> str:

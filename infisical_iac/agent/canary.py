@@ -23,7 +23,7 @@ from infisical_iac.agent import contents
 from infisical_iac.agent.answers import AnswerError
 from infisical_iac.agent.api import ApiClient
 from infisical_iac.agent.login import parse_variables
-from infisical_iac.agent.runner import Failure, Runner
+from infisical_iac.agent.runner import Runner, make_failure
 
 SLUG, ENVIRONMENT, FOLDER = "infisical-iac-canary", "prod", "/"
 SECRET, VALUE = "CANARY", "alive"
@@ -45,14 +45,12 @@ def is_alive(client: ApiClient) -> bool:
         project = contents.project(client, SLUG)
         text = read_text(client, project) if project else None
     except AnswerError as error:
-        raise RuntimeError(Failure(CODE, describe_unreadable(error))) from error
+        raise make_failure(CODE, describe_unreadable(error)) from error
     if text not in (None, VALUE):
-        raise RuntimeError(
-            Failure(
-                CODE,
-                f"the canary was altered, as {_WHAT} is not {VALUE!r}: if a person has changed it, "
-                "set it back in Infisical; otherwise secrets are not decrypted correctly",
-            )
+        raise make_failure(
+            CODE,
+            f"the canary was altered, as {_WHAT} is not {VALUE!r}: if a person has changed it, "
+            "set it back in Infisical; otherwise secrets are not decrypted correctly",
         )
     return text is not None
 

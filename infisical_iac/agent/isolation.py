@@ -24,10 +24,10 @@ from infisical_iac.agent.privileges import (
     reading_of,
     seat,
 )
-from infisical_iac.agent.runner import Failure, explain, join_names
+from infisical_iac.agent.runner import explain, join_names, make_failure
 
 NAME = "infisical-iac-proof"
-CODE = "checks.isolation"
+NOT_ISOLATED = "checks.isolation"
 
 _SLUG = re.compile(rf"{NAME}-[0-9a-f]{{8}}")
 _DESCRIPTION = (
@@ -146,8 +146,8 @@ def prove(client: ApiClient, isolation: str) -> str:
         client: with the deployer's token. Everything that the proof makes is deleted.
         isolation: with `viewer`, the role is granted, and another project must be refused.
 
-    Raises RuntimeError with a Failure. Its code is CODE, and it names the operator's choices, if
-    services are not isolated; it has another one if the proof can't be made.
+    Raises RuntimeError with a Failure. If services are not isolated, its code is NOT_ISOLATED, and
+    it names the operator's choices; it has another code if the proof can't be made.
     """
     sweep(client)
     try:
@@ -271,13 +271,13 @@ def _refuse_leak(
 
 def _isolation_refused(isolation: str, reason: str) -> RuntimeError:
     sentence = f"this release does not isolate services: {reason}; {_CHOICES[isolation]}"
-    return RuntimeError(Failure(CODE, sentence))
+    return make_failure(NOT_ISOLATED, sentence)
 
 
 def unknown(error: Exception) -> RuntimeError:
     """Return the error for a proof that could not be made."""
     sentence = f"could not check whether services are isolated: {explain(error)}"
-    return RuntimeError(Failure(CODE, sentence))
+    return make_failure(NOT_ISOLATED, sentence)
 
 
 @dataclass(frozen=True)
@@ -305,7 +305,7 @@ def sweep(client: ApiClient) -> None:
                 client.delete("/".join(each.path))
             except RuntimeError as error:
                 sentence = f"could not remove {each.what}: {explain(error)}"
-                raise RuntimeError(Failure("error", sentence)) from error
+                raise make_failure("error", sentence) from error
 
 
 def find_remains(client: ApiClient) -> Iterator[ProofRemains]:

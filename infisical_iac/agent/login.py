@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from infisical_iac.agent.answers import AnswerError
 from infisical_iac.agent.api import ApiClient, LoopbackClient
-from infisical_iac.agent.runner import Failure, Runner
+from infisical_iac.agent.runner import Failure, Runner, make_failure
 
 DEPLOYER_FILE = "/etc/infisical/deployer.env"
 ADMIN_FILE = "/etc/infisical/admin.env"
@@ -58,12 +58,10 @@ def password(client: C, email: str, password: str, organization_id: str | None =
     person = client.with_token(answer["accessToken"])
     selected = select_organization(person, organization_id or _only_organization(person, email))
     if selected.get("isMfaEnabled"):
-        raise RuntimeError(
-            Failure(
-                "error",
-                f"{email} has a second factor, which this tool can't enter",
-                "turn it off for this account in Infisical",
-            )
+        raise make_failure(
+            "error",
+            f"{email} has a second factor, which this tool can't enter",
+            "turn it off for this account in Infisical",
         )
     return client.with_token(selected["token"])
 
@@ -84,12 +82,10 @@ def _only_organization(person: ApiClient, email: str) -> str:
     organizations = own_organizations(person)
     if len(organizations) != 1:
         names = ", ".join(sorted(each.name for each in organizations)) or "none"
-        raise RuntimeError(
-            Failure(
-                "error",
-                f"{email} must be in exactly one organization of Infisical, and is in {names}",
-                "remove it from the others" if organizations else "add it to one",
-            )
+        raise make_failure(
+            "error",
+            f"{email} must be in exactly one organization of Infisical, and is in {names}",
+            "remove it from the others" if organizations else "add it to one",
         )
     return organizations[0].id
 

@@ -24,7 +24,7 @@ from infisical_iac.agent.reading import (
     list_names,
     read_all,
 )
-from infisical_iac.agent.runner import Failure, Runner, explain
+from infisical_iac.agent.runner import Failure, Runner, explain, make_failure
 
 # Reads of the data before they count as unusable, and the seconds between two.
 _ATTEMPTS, _PAUSE = 3, 10
@@ -154,11 +154,9 @@ def check_closed(
     sentences = _explain_unchecked(address, then)
     asked = is_closed and address.is_ours and address.is_secure and not sentences
     if asked and not answers_closed(runner, address):
-        raise RuntimeError(
-            Failure(
-                "checks.edge",
-                f"{address.url} no longer leads to the closed Caddy of this deployment",
-            )
+        raise make_failure(
+            "checks.edge",
+            f"{address.url} no longer leads to the closed Caddy of this deployment",
         )
     return sentences
 
@@ -169,7 +167,7 @@ def check_opened(runner: Runner, address: PublicAddress, then: Before | None) ->
         return
     if not is_public(runner, address, attempts=address.attempts):
         sentence = f"{address.url} no longer answers, as it did before"
-        raise RuntimeError(Failure("checks.public", sentence))
+        raise make_failure("checks.public", sentence)
 
 
 def _explain_unchecked(address: PublicAddress, then: Before | None) -> list[str]:
@@ -219,21 +217,17 @@ def _check_secrets(place: ReadingPlace, then: Before | None, *, same_data: bool)
     try:
         found = read_all(place, _key(then))
     except AnswerError as error:
-        raise _data_failure(f"the secrets can't be read: {error.message}") from None
+        raise make_failure("checks.data", f"the secrets can't be read: {error.message}") from None
     sentences = []
     if then and same_data:
         sentences += _refuse_difference(compare_all(place, then.secrets, found))
     alive = canary.is_alive(place.deployer)
     if then and same_data and then.canary and not alive:
-        raise RuntimeError(Failure(canary.CODE, "the canary, which was there before, is gone"))
+        raise make_failure(canary.CODE, "the canary, which was there before, is gone")
     sentences += [] if alive else [canary.NONE]
     count = len(found.secrets)
     number = f"{count} secret{'' if count == 1 else 's'}{' and the canary' * alive}"
     return [*sentences, f"Read as before: {number}."] if same_data else sentences
-
-
-def _data_failure(sentence: str) -> RuntimeError:
-    return RuntimeError(Failure("checks.data", sentence))
 
 
 def _key(then: Before | None) -> bytes:
@@ -283,7 +277,7 @@ def _read_again(
     differences = compare_all(place, then.secrets if then else {}, found)
     if differences.unreadable:
         what = list_names(differences.unreadable)
-        raise _data_failure(f"secrets can't be read as before: {what}")
+        raise make_failure("checks.data", f"secrets can't be read as before: {what}")
     if differences.deleted:
         sentences.append(f"deleted since: {list_names(differences.deleted)}")
     return sentences, bool(differences.deleted)
@@ -295,7 +289,7 @@ def _explain_refusal(runner: Runner, plan: ProofPlan, error: AnswerError) -> str
         # Raises if the database does not answer, such as after the loss of its primary.
         sql = "SELECT count(*) FROM infisical_migrations"
         ask_database(runner, plan.topology, sql, doing="check that the database answers")
-        raise _data_failure(f"the secrets can't be read: {error.message}")
+        raise make_failure("checks.data", f"the secrets can't be read: {error.message}")
     if error.status == 429 or error.status >= 500:
         raise error
     return f"no secret was read: {explain(error)}"
@@ -316,7 +310,7 @@ def _client(runner: Runner, port: int, *, needed: bool, deployer: bool) -> Loopb
         if not deployer:
             raise
         sentence = f"the deployer can't log in: {explain(error)}"
-        raise RuntimeError(Failure("checks.login", sentence)) from None
+        raise make_failure("checks.login", sentence) from None
 
 
 def _log_in(runner: Runner, port: int) -> LoopbackClient:
@@ -337,13 +331,13 @@ def _place(runner: Runner, plan: ProofPlan, port: int, client: LoopbackClient) -
 
 def _refuse_difference(found: Differences) -> list[str]:
     if found.unreadable:
-        raise _data_failure(f"secrets can't be read as before: {list_names(found.unreadable)}")
+        raise make_failure(
+            "checks.data", f"secrets can't be read as before: {list_names(found.unreadable)}"
+        )
     if found.is_damage:
-        raise RuntimeError(
-            Failure(
-                "checks.deleted",
-                f"{len(found.deleted)} of {found.of.total()} secrets are deleted: "
-                f"{list_names(found.deleted)}; if a person did that, run again",
-            )
+        raise make_failure(
+            "checks.deleted",
+            f"{len(found.deleted)} of {found.of.total()} secrets are deleted: "
+            f"{list_names(found.deleted)}; if a person did that, run again",
         )
     return [f"Deleted meanwhile: {list_names(found.deleted)}."] if found.deleted else []

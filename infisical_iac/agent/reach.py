@@ -10,7 +10,7 @@ from infisical_iac.agent.answers import AnswerError
 from infisical_iac.agent.api import ApiClient, gather
 from infisical_iac.agent.isolation import GENERATIONS, Generation, IsolationPlace
 from infisical_iac.agent.reading import ReadingPlace, Secrets, list_names
-from infisical_iac.agent.runner import Failure, explain, join_names
+from infisical_iac.agent.runner import explain, join_names, make_failure
 
 # The folder of the services' credentials.
 CREDENTIALS = "/etc/infisical/credentials"
@@ -78,13 +78,14 @@ def compare_reach(place: ReadingPlace, then: Reach, there: Secrets) -> str:
         reader = _log_in(place, then.name)
         now = _list_shown(place, reader) if reader else {}
     except AnswerError as error:
-        raise _reach_failure(
-            f"the credentials {then.name} no longer work: {explain(error)}"
+        raise make_failure(
+            "checks.reach", f"the credentials {then.name} no longer work: {explain(error)}"
         ) from None
     if reader is None:
-        raise _reach_failure(
+        raise make_failure(
+            "checks.reach",
             f"the credentials {then.name}, which worked before the change, are no longer in "
-            f"{CREDENTIALS}"
+            f"{CREDENTIALS}: run again",
         )
     # Secrets that were written or deleted since are left out.
     common = there.keys() & set(_existing(place))
@@ -92,14 +93,12 @@ def compare_reach(place: ReadingPlace, then: Reach, there: Secrets) -> str:
         _refuse_difference(then, generation, then.shown[generation] & common, now, common, there)
     gone = sorted(then.shown.keys() - now.keys())
     if not now or (gone and not now.keys() & then.shown.keys()):
-        raise _reach_failure(f"no version of the secrets API answers the identity of {then.name}")
+        raise make_failure(
+            "checks.reach", f"no version of the secrets API answers the identity of {then.name}"
+        )
     sentence = f"The identity of {then.name} reads the same secrets as before, and nothing else"
     lost = f"; the server no longer has {join_names(gone)} of the secrets API" if gone else ""
     return f"{sentence}{lost}."
-
-
-def _reach_failure(sentence: str) -> RuntimeError:
-    return RuntimeError(Failure("checks.reach", sentence))
 
 
 def _refuse_difference(
@@ -116,12 +115,10 @@ def _refuse_difference(
         (had - has, "no longer reads secrets that it may read, through", "checks.reach"),
     ):
         if ids:
-            raise RuntimeError(
-                Failure(
-                    code,
-                    f"the identity of {then.name} {how} {generation} of the secrets API: "
-                    f"{list_names(there[id] for id in ids)}",
-                )
+            raise make_failure(
+                code,
+                f"the identity of {then.name} {how} {generation} of the secrets API: "
+                f"{list_names(there[id] for id in ids)}",
             )
 
 

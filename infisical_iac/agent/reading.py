@@ -11,7 +11,7 @@ from infisical_iac.agent import contents
 from infisical_iac.agent.api import ApiClient
 from infisical_iac.agent.contents import Json, KnownProjects
 from infisical_iac.agent.database import find_database
-from infisical_iac.agent.runner import Failure, Runner, explain
+from infisical_iac.agent.runner import Runner, explain, make_failure
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def ask_database(runner: Runner, topology: str, sql: str, *, doing: str) -> list
         return find_database(runner, topology).sql(sql)
     except RuntimeError as error:
         sentence = f"could not {doing}: {explain(error)}"
-        raise RuntimeError(Failure("command.database", sentence)) from None
+        raise make_failure("command.database", sentence) from None
 
 
 class ReadSecret(NamedTuple):

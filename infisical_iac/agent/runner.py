@@ -126,6 +126,11 @@ class Runner:
         return done.text
 
 
+def make_failure(code: str, message: str, remedy: str = "") -> RuntimeError:
+    """Return the error with a Failure."""
+    return RuntimeError(Failure(code, message, remedy))
+
+
 def failure_of(errors: str) -> RuntimeError:
     """Return the error for a command that failed, given what it printed as errors."""
     return RuntimeError(Failure("command", " / ".join(errors.strip().splitlines()[-3:])))

@@ -74,7 +74,7 @@ def _find_loss(client: Client) -> str:
 
 def is_lost(error: UserError) -> bool:
     """Return whether an error of `prove` says that the server does not isolate services."""
-    return isinstance(error, CheckFailed) and error.code == proof.CODE
+    return isinstance(error, CheckFailed) and error.code == proof.NOT_ISOLATED
 
 
 def find_reason(error: UserError) -> str:
@@ -84,7 +84,7 @@ def find_reason(error: UserError) -> str:
 
 def _unknown(error: UserError) -> CheckFailed:
     sentence = explain(proof.unknown(error))
-    return CheckFailed(sentence, code=proof.CODE)
+    return CheckFailed(sentence, code=proof.NOT_ISOLATED)
 
 
 def sweep(client: Client) -> None:
