@@ -40,7 +40,7 @@ def _log_in(place: ReadingPlace, name: str) -> ApiClient | None:
     """
     text = place.runner.text(f"{CREDENTIALS}/{name}.env") or ""
     found = login.parse_variables(text)
-    id, secret = (found.get(f"INFISICAL_CLIENT_{each}") for each in ("ID", "SECRET"))
+    id, secret = found.get("INFISICAL_CLIENT_ID"), found.get("INFISICAL_CLIENT_SECRET")
     return login.universal(place.anyone, id, secret) if id and secret else None
 
 
