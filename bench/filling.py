@@ -4,8 +4,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 
-from infisical_iac.api import contents
-from infisical_iac.api.client import Client, gather
+from infisical_iac.agent import contents
+from infisical_iac.agent.api import gather
+from infisical_iac.api.client import Client
 
 PROJECT = "chainalign"
 ENVIRONMENT = "production"

@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 from bench.measuring import BenchError, say
 from bench.results import report_errors
 from bench.starts import LOADERS, start
-from infisical_iac.api.identities import create_client_secret
+from infisical_iac.agent.identities import create_client_secret
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.memory import locate
 from infisical_iac.workspace.model import Isolation

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from bench.filling import ENVIRONMENT, PROJECT
 from bench.measuring import BenchError
-from infisical_iac.api import contents
+from infisical_iac.agent import contents
 from tests.e2e import inspection
 from tests.staging.host import StagingHost
 

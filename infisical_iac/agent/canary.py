@@ -1,6 +1,8 @@
-"""Reach Infisical as its users do: log in, and write, read and delete a secret.
+"""Read the canary, and reach Infisical as its users do.
 
-The canary does it through the public address, with a login and a project of its own.
+The canary is a secret with a public text in a project of its own, by which changes and restores
+prove that a store can be decrypted. With a login of its own the monitor logs in, and writes, reads
+and deletes a secret there, through the public address.
 """
 
 import http.client
@@ -17,7 +19,54 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
 
-from infisical_iac.agent.runner import Runner
+from infisical_iac.agent import contents
+from infisical_iac.agent.answers import AnswerError
+from infisical_iac.agent.api import ApiClient
+from infisical_iac.agent.login import parse_variables
+from infisical_iac.agent.runner import Runner, make_failure
+
+SLUG, ENVIRONMENT, FOLDER = "infisical-iac-canary", "prod", "/"
+SECRET, VALUE = "CANARY", "alive"
+NONE = "There is no canary to read yet: an older release may have deployed this host."
+# The code of every error about the canary.
+CODE = "checks.canary"
+# The statuses of every answer of a server whose database or key does not fit.
+OF_DATA = (400, 500)
+_WHAT = f"the secret {SECRET} of the project {SLUG}"
+
+
+def is_alive(client: ApiClient) -> bool:
+    """Return whether there is a canary.
+
+    Raises RuntimeError with a Failure for a canary that was altered or can't be read; its cause is
+    an AnswerError then.
+    """
+    try:
+        project = contents.project(client, SLUG)
+        text = read_text(client, project) if project else None
+    except AnswerError as error:
+        raise make_failure(CODE, describe_unreadable(error)) from error
+    if text not in (None, VALUE):
+        raise make_failure(
+            CODE,
+            f"the canary was altered, as {_WHAT} is not {VALUE!r}: if a person has changed it, "
+            "set it back in Infisical; otherwise secrets are not decrypted correctly",
+        )
+    return text is not None
+
+
+def describe_unreadable(reason: AnswerError) -> str:
+    """Return the sentence on a canary that can't be read."""
+    return f"the canary, {_WHAT}, can't be read: {reason.message}"
+
+
+def read_text(client: ApiClient, project: dict[str, Any]) -> str | None:
+    """Return the canary's text, given its project; None if there is none."""
+    if ENVIRONMENT not in {each["slug"] for each in project["environments"]}:
+        return None
+    listed = contents.secrets(client, project["id"], ENVIRONMENT, folder=FOLDER)
+    return next((each["secretValue"] for each in listed if each["secretKey"] == SECRET), None)
+
 
 # The login of the canary, and the place of its secret, as `apply` writes them.
 CANARY_FILE = "/etc/infisical/canary.env"
@@ -107,11 +156,7 @@ def run_canary(runner: Runner, target: CanaryTarget, now: float) -> CanaryRun:
 
     A secret of an interrupted run is replaced. No text in the result is secret.
     """
-    known = dict(
-        line.split("=", 1)
-        for line in (runner.text(CANARY_FILE) or "").splitlines()
-        if "=" in line and not line.startswith("#")
-    )
+    known = parse_variables(runner.text(CANARY_FILE) or "")
     # Hosts of a cluster share the login, so each has its own secret.
     key = f"PROBE_{re.sub('[^A-Z0-9]', '_', socket.gethostname().upper())}"
     seconds: dict[str, float] = {}

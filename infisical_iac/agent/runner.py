@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from traceback import extract_tb
@@ -24,7 +24,7 @@ class Failure:
     """The reason for a failed call, as the argument of a RuntimeError.
 
     Attributes:
-        code: a stable code of `core/errors.py`; one that begins with "refused." becomes a Refused.
+        code: a stable code of `core/errors.py`, whose class its first part selects there.
         message: a sentence without a secret.
         remedy: what to do; empty if that is not known.
     """
@@ -145,6 +145,11 @@ def _run(
     )
 
 
+def make_failure(code: str, message: str, remedy: str = "") -> RuntimeError:
+    """Return the error with a Failure."""
+    return RuntimeError(Failure(code, message, remedy))
+
+
 def failure_of(errors: str) -> RuntimeError:
     """Return the error for a command that failed, given what it printed as errors."""
     return RuntimeError(Failure("command", " / ".join(errors.strip().splitlines()[-3:])))
@@ -164,10 +169,22 @@ def to_failure(error: Exception) -> Failure:
     )
 
 
-def explain(error: RuntimeError) -> str:
-    """Return the sentence of a Failure, with its remedy."""
-    found: Failure = error.args[0]
+def explain(error: Exception) -> str:
+    """Return the sentence of an error, with the remedy of a Failure."""
+    found = error.args[0] if error.args else ""
+    if not isinstance(found, Failure):
+        return str(error)
     return ": ".join(filter(None, (found.message, found.remedy)))
+
+
+def join_names(names: Iterable[object], word: str = "and") -> str:
+    """Return names as an enumeration, such as `api, web and worker`; empty for none.
+
+    Args:
+        word: stands before the last name.
+    """
+    *first, last = [str(each) for each in names] or [""]
+    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def observation(

@@ -11,8 +11,9 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from infisical_iac.agent import data, dump, proof, releases, snapshot, stack
+from infisical_iac.agent import data, docker, dump, proof, releases, snapshot, stack
 from infisical_iac.agent.data import MAIN, WriteNote
 from infisical_iac.agent.files import remove, write
 from infisical_iac.agent.proof_model import Before, ProofPlan
@@ -141,12 +142,12 @@ def _load(work: StepContext) -> None:
     work.keep(loaded=loaded.transaction)
 
 
-def _take(work: StepContext, release: str) -> Mapping[str, object]:
+def _take(work: StepContext, release: str) -> Mapping[str, Any]:
     """Select the dump of a release for the next load, and return its manifest."""
     link, target = work.path("fetched"), work.runner.path(f"{RELEASES}/{release}/snapshot")
     _remove_fetched(work)
     link.symlink_to(target)
-    found: dict[str, object] = json.loads((target / "manifest.json").read_text())
+    found: dict[str, Any] = json.loads((target / "manifest.json").read_text())
     snapshot.refuse_altered(target, found)
     return found
 
@@ -228,7 +229,7 @@ def _check(work: StepContext) -> None:
 
 def _end_closed(work: StepContext) -> None:
     """End what the stack has only while it is checked."""
-    stack.close_port(work.runner, stack.PROJECT)
+    stack.close_port(work.runner, docker.PROJECT)
     redis = data.of_service(work.runner, "redis")
     if redis:
         work.runner.run(["docker", "exec", redis.id, "sh", "-c", _FLUSH], seconds=20)

@@ -1,167 +1,21 @@
-"""The HTTP client of Infisical's API: JSON, lists, timeouts, repeated requests, errors."""
+"""The HTTP client of Infisical's API: timeouts, rate limits, repeated requests, errors."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Self
 
 import httpx
 import stamina
 
-from infisical_iac.api.rate_limits import RateLimiter, parse_seconds
-from infisical_iac.core.errors import ApiError, Unreachable
-
-_LONGEST_MESSAGE = 300
-_LONGEST_WAIT = 30.0
-_SECRET_KEYS = {"clientSecret", "password", "secretValue", "accessToken", "token", "jwt"}
-
-# At these routes the server asks a token's issuer, and answers as if it failed itself if it can't.
-_BY_TOKENS = "/api/v1/auth/oidc-auth/"
-_ISSUER_KEY = "oidcDiscoveryUrl"
-_MAKE_ADMIN = "give the deployer the role admin in organization and project"
-_WAIT = "wait a minute, then run again: there were too many requests"
-_CHECK_BEHIND_PROXY = "check whether Infisical runs behind the proxy that answered, then run again"
-# A mark of an answer (its error name or a part of its message), the code and the remedy. The first
-# row that fits counts.
-_REMEDIES = (
-    (
-        "temporarily locked",
-        "api.identity_locked",
-        "wait five minutes, or clear the identity's lock-out in Infisical, then run again",
-    ),
-    (
-        "TokenError",
-        "api.token",
-        "log in again: the token has expired or was made with another AUTH_SECRET",
-    ),
-    ("exceeded max age", "api.token", "log in again: this token is too old"),
-    ("has been revoked", "api.token", "log in again: this token was revoked"),
-    (
-        "plan restriction",
-        "api.license",
-        "it needs a license of Infisical; remove the setting that asks for it",
-    ),
-    (
-        "plan RBAC restriction",
-        "api.license",
-        "it needs a license of Infisical; use the setting `isolation` instead",
-    ),
-    (
-        "Invalid credentials",
-        "api.credentials",
-        "check the credentials first: three failed logins lock the identity for five minutes",
-    ),
-    ("super admin", "api.administrator_only", "use the first administrator's own login for it"),
-    (
-        "ProjectMembershipNotFound",
-        "api.no_member",
-        "make the deployer a member of the project with the role admin",
-    ),
-    (
-        "A project with the slug",
-        "api.slug_taken",
-        "make the deployer an admin of that project, or choose another slug",
-    ),
-    ("PermissionBoundaryError", "api.permission", _MAKE_ADMIN),
-    ("PermissionDenied", "api.permission", _MAKE_ADMIN),
-    (
-        "pending-deletion",
-        "api.pending_deletion",
-        "restore that environment in Infisical or delete it for good",
-    ),
-    ("RateLimitExceeded", "api.rate_limit", _WAIT),
-    ("Too Many Requests", "api.rate_limit", _WAIT),
-    ("Bad Gateway", "api.gateway", _CHECK_BEHIND_PROXY),
-    ("Gateway Time", "api.gateway", _CHECK_BEHIND_PROXY),
-    (
-        "Service Unavailable",
-        "api.unavailable",
-        "check whether Infisical runs and is healthy, then run again",
-    ),
-    ("NotInfisical", "api.not_infisical", "check that Infisical, and nothing else, listens there"),
-    (
-        "Something went wrong",
-        "api.internal",
-        "read the log of Infisical, whose database may be down",
-    ),
+from infisical_iac.agent.answers import (
+    describe_silence,
+    explain_foreign,
+    parse_body,
+    read_error,
 )
-
-
-def api_error(
-    status: int,
-    error: str,
-    message: str,
-    method: str,
-    path: str,
-    retry_after: float | None = None,
-) -> ApiError:
-    """Return the error for an answer, with its code and remedy if these are known."""
-    marks = f"{error} {message}"
-    known = ((code, advice) for mark, code, advice in _REMEDIES if mark in marks)
-    code, remedy = next(known, ("", ""))
-    return ApiError(status, error, message, method, path, retry_after, remedy=remedy, code=code)
-
-
-def read_error(response: httpx.Response, method: str, path: str, *, sent: Any) -> ApiError:
-    """Return the error in a response; `sent` is the body of the request."""
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict) or "message" not in body:
-        # Such as the error page of a proxy: not worth quoting.
-        body = {"error": response.reason_phrase, "message": "the answer does not say why"}
-    message = _one_line(body["message"])
-    for secret in _secrets(sent):
-        message = message.replace(secret, "***")
-    error, message = str(body.get("error", "")), message[:_LONGEST_MESSAGE]
-    wait = parse_seconds(response.headers.get("Retry-After", ""), _LONGEST_WAIT)
-    failed = api_error(response.status_code, error, message, method, path, wait)
-    if failed.code == "api.internal" and path.startswith(_BY_TOKENS):
-        return _issuer_error(failed, sent)
-    return failed
-
-
-def _issuer_error(failed: ApiError, sent: Any) -> ApiError:
-    """Return the error of a request that the issuer of tokens may have failed."""
-    named = sent.get(_ISSUER_KEY) if isinstance(sent, dict) else None
-    mark, code, remedy = (
-        "Something went wrong",
-        "api.issuer",
-        f"check that Infisical can resolve and reach {named or 'the issuer of the token'}, and "
-        "that a token has a subject and an audience; else read the log of Infisical, whose "
-        "database may be down",
-    )
-    place = (failed.method, failed.path)
-    return ApiError(failed.status, failed.error, mark, *place, remedy=remedy, code=code)
-
-
-def _one_line(message: Any) -> str:
-    if isinstance(message, list):  # a 422: one entry a complaint
-        return "; ".join(_describe_issue(issue) for issue in message)
-    return " ".join(str(message).split())
-
-
-def _describe_issue(issue: Any) -> str:
-    if not isinstance(issue, dict):
-        return str(issue)
-    place = ".".join(str(part) for part in issue.get("path", ()))
-    text = " ".join(str(issue.get("message", "")).split())
-    return f"{place}: {text}" if place else text
-
-
-def _secrets(sent: Any) -> Iterator[str]:
-    if isinstance(sent, list):
-        for item in sent:
-            yield from _secrets(item)
-    elif isinstance(sent, dict):
-        for key, value in sent.items():
-            if key in _SECRET_KEYS and isinstance(value, str) and value:
-                yield value
-            else:
-                yield from _secrets(value)
-
+from infisical_iac.agent.api import is_working
+from infisical_iac.api.rate_limits import RateLimiter
+from infisical_iac.core.errors import ApiError, Unreachable
 
 # Warnings about single retries are of no use: the error of the last try is reported.
 logging.getLogger("stamina").setLevel(logging.ERROR)
@@ -278,20 +132,11 @@ class Client:
     def answers(self) -> bool:
         """Return whether the server works, with Redis and database.
 
-        The server is asked once, with a short timeout. The status route asks Redis, and a login as
-        an unknown identity asks the database.
+        The server is asked once, with a short timeout.
         """
-        nobody = {"clientId": "00000000-0000-0000-0000-000000000000", "clientSecret": "none"}
-        try:
-            self._send("GET", "/api/status", timeout=_IMPATIENCE)
-            self._send(
-                "POST", "/api/v1/auth/universal-auth/login", json=nobody, timeout=_IMPATIENCE
-            )
-        except ApiError as error:
-            return error.status == 401
-        except Unreachable:
-            return False
-        return True
+        return is_working(
+            lambda method, path, json: self._send(method, path, json=json, timeout=_IMPATIENCE)
+        )
 
     def _retry(
         self, method: str, path: str, on: Callable[[Exception], bool | float], **request: Any
@@ -320,8 +165,13 @@ class Client:
             if not (is_held and left):
                 break
         if not response.is_success:
-            raise read_error(response, method, path, sent=json)
-        return _body(response, method, path)
+            retry_after = response.headers.get("Retry-After")
+            line = (response.status_code, response.reason_phrase, retry_after)
+            raise ApiError.of(read_error(*line, response.content, method, path, sent=json))
+        body = parse_body(response.content)
+        if body is None:
+            raise ApiError.of(explain_foreign(response.status_code, method, path))
+        return body
 
     def _request(
         self,
@@ -341,12 +191,7 @@ class Client:
 
     def _unreachable(self, method: str, path: str, error: Exception) -> Unreachable:
         server = str(self._http.base_url).rstrip("/")
-        issuer = ", that the issuer of tokens answers it" if path.startswith(_BY_TOKENS) else ""
-        return Unreachable(
-            f"Infisical at {server} does not answer {method} {path} "
-            f"({type(error).__name__}): check that its containers run and are healthy{issuer}, "
-            "then run again"
-        )
+        return Unreachable(describe_silence(server, method, path, error))
 
 
 def _was_not_processed(error: Exception) -> bool | float:
@@ -363,80 +208,3 @@ def _may_pass(error: Exception) -> bool | float:
     """Return the same for a request that may be processed twice: also after a 5xx or no answer."""
     failed = error.status >= 500 if isinstance(error, ApiError) else isinstance(error, Unreachable)
     return failed or _was_not_processed(error)
-
-
-def _body(response: httpx.Response, method: str, path: str) -> dict[str, Any]:
-    if not response.content:
-        return {}
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if isinstance(body, dict):
-        return body
-    if body == "":
-        return {}
-    raise api_error(
-        response.status_code, "NotInfisical", "the answer is not a JSON object", method, path
-    )
-
-
-_PAGE = 100
-_MOST_PAGES = 100
-
-
-def all_of(
-    client: Client, path: str, key: str, params: Mapping[str, Any] | None = None
-) -> list[dict[str, Any]]:
-    """Return every item of a list, each once, in the server's order.
-
-    Args:
-        path: the list's path; it is asked with `limit` and `offset`.
-        key: where the items are in an answer, such as `identities`.
-        params: further parameters of the query.
-
-    Routes without pages answer with everything each time: reading ends when a page brings nothing
-    new.
-    """
-    items: dict[str, dict[str, Any]] = {}
-    for _ in range(_MOST_PAGES):
-        query = {**(params or {}), "limit": _PAGE, "offset": len(items)}
-        answer = client.get(path, params=query)
-        new = {item["id"]: item for item in answer[key] if item["id"] not in items}
-        items.update(new)
-        total = answer.get("totalCount", answer.get("total"))
-        complete = len(answer[key]) < _PAGE if total is None else len(items) >= total
-        if complete or not new:
-            break
-    return list(items.values())
-
-
-_MOST_AT_ONCE = 8
-
-Key = TypeVar("Key")
-Result = TypeVar("Result")
-
-
-def gather(calls: Iterable[Callable[[], Result]]) -> list[Result]:
-    """Call all functions, at most eight at once, and return their results in the same order.
-
-    The exception of the first call that fails, in that order, is raised; calls that have not begun
-    are dropped. Threads work under pyinfra's command line too: gevent turns them into greenlets.
-    """
-    calls = list(calls)
-    at_once = min(len(calls), _MOST_AT_ONCE)
-    if at_once <= 1:
-        return [call() for call in calls]
-    with ThreadPoolExecutor(max_workers=at_once) as pool:
-        futures = [pool.submit(call) for call in calls]
-        try:
-            return [future.result() for future in futures]
-        finally:
-            for future in futures:
-                future.cancel()
-
-
-def gather_by(keys: Iterable[Key], read: Callable[[Key], Result]) -> dict[Key, Result]:
-    """Return what `read` returns for each of the keys, called in parallel as by `gather`."""
-    keys = list(keys)
-    return dict(zip(keys, gather(partial(read, key) for key in keys), strict=True))

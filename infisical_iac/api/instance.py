@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from infisical_iac.api.client import Client, all_of
+from infisical_iac.agent.api import all_of
+from infisical_iac.agent.login import Organization
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import UserError
 
 _CONFIG = "/api/v1/admin/config"
@@ -15,24 +17,11 @@ _EVENTS_A_PAGE, _MOST_PAGES = 1000, 100
 
 
 @dataclass(frozen=True)
-class Organization:
-    """An organization of the instance."""
-
-    id: str
-    name: str
-
-
-@dataclass(frozen=True)
 class Census:
     """The usernames of the super admins, and all organizations of an instance."""
 
     super_admins: list[str]
     organizations: list[Organization]
-
-
-def is_initialized(client: Client) -> bool:
-    """Return whether the instance has its first administrator; needs no token."""
-    return bool(client.get(_CONFIG)["config"]["initialized"])
 
 
 def signup_is_open(client: Client) -> bool:
@@ -198,9 +187,3 @@ def count_beyond(
         len(set(made) - set(projects)),
         len({each["id"] for each in everybody} - set(identities)),
     )
-
-
-def own_organizations(person: Client) -> list[Organization]:
-    """Return the organizations of the person whose token the client has."""
-    answer = person.get("/api/v1/organization")
-    return [Organization(each["id"], each["name"]) for each in answer["organizations"]]

@@ -9,28 +9,23 @@ server can send mail.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from infisical_iac.agent import login as agent_login
+from infisical_iac.agent.login import own_organizations, select_organization
+from infisical_iac.agent.login import universal as universal
 from infisical_iac.api.client import Client
-from infisical_iac.api.instance import own_organizations
-from infisical_iac.core.errors import ApiError, Refused, SettingsError, Unreachable, UserError
+from infisical_iac.core.errors import (
+    ApiError,
+    Refused,
+    SettingsError,
+    Unreachable,
+    UserError,
+    agent_failures,
+)
 from infisical_iac.core.validation import is_confidential
-
-
-def universal(client: Client, client_id: str, client_secret: str) -> Client:
-    """Log a machine identity in by universal auth.
-
-    Raises ApiError; its `status` is 401 for wrong credentials and for a lock-out, which another
-    try would only prolong.
-    """
-    answer = client.post_again(
-        "/api/v1/auth/universal-auth/login",
-        json={"clientId": client_id, "clientSecret": client_secret},
-    )
-    return client.with_token(answer["accessToken"])
 
 
 def oidc(client: Client, identity_id: str, jwt: str) -> Client:
@@ -139,27 +134,8 @@ def password(
     Raises ApiError (status 400 for a wrong password), or UserError if there are several
     organizations or a second factor is demanded.
     """
-    answer = client.post_again("/api/v3/auth/login", json={"email": email, "password": password})
-    person = client.with_token(answer["accessToken"])
-    chosen = organization_id or _only_organization(person, email)
-    selected = _select(person, chosen)
-    if selected.get("isMfaEnabled"):
-        raise UserError(
-            f"{email} has a second factor, which this tool can't enter: turn it off for this "
-            "account in Infisical"
-        )
-    return client.with_token(selected["token"])
-
-
-def _only_organization(person: Client, email: str) -> str:
-    organizations = own_organizations(person)
-    if len(organizations) != 1:
-        names = ", ".join(sorted(each.name for each in organizations)) or "none"
-        remedy = "remove it from the others" if organizations else "add it to one"
-        raise UserError(
-            f"{email} must be in exactly one organization of Infisical, and is in {names}: {remedy}"
-        )
-    return organizations[0].id
+    with agent_failures():
+        return agent_login.password(client, email, password, organization_id)
 
 
 _APP = "/api/v1/user/me/totp"
@@ -198,7 +174,7 @@ class NewApp:
         if self.member is not None:
             body = {"isMfaEnabled": True, "selectedMfaMethod": "totp"}
             self.member.patch("/api/v2/users/me/mfa", json=body)
-        if not _select(self.person, self.organization).get("isMfaEnabled"):
+        if not select_organization(self.person, self.organization).get("isMfaEnabled"):
             raise UserError(
                 f"Infisical still lets {self.email} log in with the password only: try again"
             )
@@ -221,7 +197,7 @@ def register_app(client: Client, email: str, password: str) -> NewApp:
             "browser"
         )
     chosen = organizations[0].id
-    selected = _select(person, chosen)
+    selected = select_organization(person, chosen)
     member = None
     has_one = Refused(
         f"{email} has a second factor already: to replace it, log in with it, and turn it off in "
@@ -247,8 +223,3 @@ def register_app(client: Client, email: str, password: str) -> NewApp:
             raise
         raise has_one from None
     return NewApp(email, person, member, chosen, made["otpUrl"], tuple(made["recoveryCodes"]))
-
-
-def _select(person: Client, organization: str) -> dict[str, Any]:
-    body = {"organizationId": organization}
-    return person.post_again("/api/v3/auth/select-organization", json=body)

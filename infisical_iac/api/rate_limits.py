@@ -13,11 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from math import inf
 from threading import Lock
 
+from infisical_iac.agent.answers import parse_seconds
 from infisical_iac.core.wording import pluralize
 
 
@@ -69,18 +68,6 @@ def classify(method: str, path: str) -> RateClass | None:
         if re.fullmatch(methods, method) and re.fullmatch(paths, path):
             return kind
     raise AssertionError("the last row fits every request")
-
-
-def parse_seconds(header: str, longest: float) -> float | None:
-    """Return the seconds that a header gives, or that remain until its HTTP date; else None."""
-    if header.isascii() and header.isdecimal():
-        seconds = float(header)
-    else:
-        try:
-            seconds = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):  # no date, or one without a time zone
-            return None
-    return min(max(seconds, 0.0), longest)
 
 
 # The seconds in which a limit counts: a bit more than the server's, as clocks differ.

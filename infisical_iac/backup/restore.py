@@ -13,9 +13,11 @@ from typing import Any, ClassVar
 from pyinfra import logger
 from pyinfra.context import host
 
-from infisical_iac.api import identities
-from infisical_iac.api.client import Client, all_of, gather
-from infisical_iac.api.identities import client_secrets
+from infisical_iac.agent import identities
+from infisical_iac.agent.api import all_of, gather
+from infisical_iac.agent.identities import client_secrets
+from infisical_iac.agent.privileges import OF_IDENTITIES
+from infisical_iac.api.client import Client
 from infisical_iac.backup import kit_host, manifest, snapshot
 from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_host import Placing
@@ -40,7 +42,7 @@ from infisical_iac.stack.keys import make, question_for
 from infisical_iac.stack.model import describe_kept_data, parse_given_up
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.preflight import Preflight
-from infisical_iac.workspace.privileges import OF_IDENTITIES, OF_PERSONS
+from infisical_iac.workspace.privileges import OF_PERSONS
 from infisical_iac.workspace.reconcile import projects_here
 from infisical_iac.workspace.state import roles_of
 

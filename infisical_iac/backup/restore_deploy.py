@@ -9,8 +9,12 @@ from functools import partial
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
-from infisical_iac.api import contents, identities, instance, login
-from infisical_iac.api.client import Client, gather, gather_by
+from infisical_iac.agent import contents, identities
+from infisical_iac.agent.api import gather, gather_by
+from infisical_iac.agent.login import ADMIN_FILE, own_organizations
+from infisical_iac.agent.proof_model import Before
+from infisical_iac.api import login
+from infisical_iac.api.client import Client
 from infisical_iac.backup import kit_host, restore, snapshot
 from infisical_iac.backup.deploy import backup
 from infisical_iac.backup.restore import DIRECTORY, PROJECT, RestoreSite, SnapshotSource, latest
@@ -27,7 +31,6 @@ from infisical_iac.stack.model import given_up_after_proof, parse_after_proof
 from infisical_iac.workspace import checks, credential_file, credentials
 from infisical_iac.workspace.canary import NONE as NO_CANARY
 from infisical_iac.workspace.canary import is_alive
-from infisical_iac.workspace.checks import Before
 from infisical_iac.workspace.deploy import bootstrap, canary, workspace
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.preflight import Preflight, preflight
@@ -173,7 +176,7 @@ def _administrator(port: int) -> Client:
         return session.administrator(port)
     except NotBootstrapped:
         raise CheckFailed(
-            f"the administrator can't log in with the password in {session.ADMIN_FILE}: if it was "
+            f"the administrator can't log in with the password in {ADMIN_FILE}: if it was "
             "changed since the snapshot, write the password of that time there, or give the kit of "
             "that time with --replace-keys"
         ) from None
@@ -272,9 +275,7 @@ def _describe_reverted(deployer: Client | None, admin: Client, project: str) -> 
     client = deployer or admin
     # As before the restore: the administrator may be in other organizations too.
     organization = (
-        identities.organization_id(deployer)
-        if deployer
-        else instance.own_organizations(admin)[0].id
+        identities.organization_id(deployer) if deployer else own_organizations(admin)[0].id
     )
     changes = restore.compare_access(
         before, restore.read_access(client, admin, organization, projects_here(client, project))

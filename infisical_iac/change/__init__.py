@@ -7,8 +7,8 @@ Both take the same steps on a single host:
 3. The data are dumped, and those for the desired version are loaded from a dump into a new volume
    next to the old one.
 4. The two volumes are swapped.
-5. The desired version has to pass the post-upgrade checks (`workspace/checks.py`), the last of
-   which opens the edge. Until then the old volume is kept unchanged.
+5. The desired version has to pass the post-upgrade checks (`agent/proof.py`), the last of which
+   opens the edge. Until then the old volume is kept unchanged.
 
 A cluster goes on serving during an upgrade. It closes the edge only for a rollback to the data of a
 release, right before it swaps the data.

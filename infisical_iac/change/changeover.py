@@ -16,6 +16,7 @@ from pyinfra.context import host
 from infisical_iac.agent import releases as kept_on_host
 from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.dump import make_dump
+from infisical_iac.agent.proof_model import Before
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
@@ -30,7 +31,6 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.stack import session
 from infisical_iac.stack.model import given_up_after_proof, parse_after_proof
 from infisical_iac.workspace import checks
-from infisical_iac.workspace.checks import Before
 
 DIRECTORY = "/var/lib/infisical-upgrade"
 PROJECT = "infisical-upgrade"

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from infisical_iac.agent import restic
 from infisical_iac.agent import rotation as on_host
 from infisical_iac.agent.keys import derive
+from infisical_iac.agent.proof_model import Before
 from infisical_iac.agent.transaction import INTERRUPTED, TransactionJournal
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.change import keys
@@ -36,7 +37,6 @@ from infisical_iac.stack import compose, session
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import COMPOSE_FILE, upgrade_question
 from infisical_iac.workspace import checks, licensing
-from infisical_iac.workspace.checks import Before
 
 _DIRECTORY = "/etc/infisical/keys"
 # The backup targets that only one node has, by node; the leader's are left out.

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 
-from infisical_iac.api import contents
+from infisical_iac.agent import contents
 from infisical_iac.api.client import Client
 from infisical_iac.check import hygiene
 from infisical_iac.check.model import CheckFinding

@@ -12,8 +12,8 @@ from click.core import ParameterSource
 from rich.table import Table
 from rich.text import Text
 
-from infisical_iac.api.client import gather_by
-from infisical_iac.api.contents import is_visible
+from infisical_iac.agent.api import gather_by
+from infisical_iac.agent.contents import is_visible
 from infisical_iac.check import hygiene, model, usage
 from infisical_iac.check.env_files import MIGRATED, TRACKED, UNTRACK
 from infisical_iac.check.model import CheckFinding, Judged, summarize

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from infisical_iac.agent.identities import organization_id
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import organization_id
 from infisical_iac.api.login import NewApp, register_app
 from infisical_iac.cli.options import (
     FOUND,

@@ -11,6 +11,7 @@ from pyinfra.context import host
 
 from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.dump import make_dump
+from infisical_iac.agent.proof_model import Before
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.deploy import backup
 from infisical_iac.backup.manifest import Manifest
@@ -38,7 +39,6 @@ from infisical_iac.stack.deploy import given_secrets, ingress, make_keys, run_co
 from infisical_iac.stack.model import given_up_after_proof, parse_after_proof, parse_given_up
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.workspace import checks
-from infisical_iac.workspace.checks import Before
 from infisical_iac.workspace.deploy import bootstrap, canary, credentials, workspace
 from infisical_iac.workspace.preflight import Preflight, preflight
 

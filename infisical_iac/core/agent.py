@@ -23,9 +23,9 @@ from pydantic import TypeAdapter
 from pyinfra.api.facts import FactBase
 
 from infisical_iac.agent import PROTOCOL, system
-from infisical_iac.agent.runner import Runner
+from infisical_iac.agent.runner import Failure, Runner
 from infisical_iac.core import archive, journal
-from infisical_iac.core.errors import CommandFailed, Refused
+from infisical_iac.core.errors import CommandFailed, Refused, explain_failure
 from infisical_iac.core.remote import forget_answers, run
 from infisical_iac.core.rendering import script
 
@@ -180,14 +180,8 @@ def _values(calls: Sequence[AgentCall], send: Send, *, changes: bool = False) ->
 def _take_values(answers: Sequence[dict[str, Any]]) -> list[Any]:
     for answer in answers:
         if "error" in answer:
-            raise _error(answer["error"])
+            raise explain_failure(Failure(**answer["error"]))
     return [answer["value"] for answer in answers]
-
-
-def _error(found: dict[str, str]) -> CommandFailed | Refused:
-    sentence = ": ".join(filter(None, (found["message"], found["remedy"])))
-    kind = Refused if found["code"].startswith("refused.") else CommandFailed
-    return kind(sentence, code=found["code"])
 
 
 def _send(command: str, stdin: str) -> str:
@@ -227,7 +221,7 @@ def _parse(output: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         raise _silent() from None
     if error := answer.get("error"):
-        raise _error(error)
+        raise explain_failure(Failure(**error))
     if protocol != PROTOCOL:
         raise Refused(
             "a newer infisical-iac has worked on this host: update this one, as with "

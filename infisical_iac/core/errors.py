@@ -11,11 +11,20 @@
   * CheckFailed: an instance or an identity did not pass its checks
   * RunFailed: a run, or a change in it, failed
 
+The agent's errors are RuntimeErrors with a Failure, which becomes the class of its code here. Those
+of its requests to Infisical are the bases of ApiError and Unreachable.
+
 `core.operation.Refusal` carries one through pyinfra's command line. A `.env` file that can't be
 parsed is a finding about that file and no error of a run: `dotenv.text.FileRefused`.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from infisical_iac.agent.answers import AnswerError, ErrorAnswer, NoAnswer
+from infisical_iac.agent.runner import Failure
 
 # Control characters that lay out text, and are safe to print.
 LAYOUT = "\n\t"
@@ -129,13 +138,13 @@ class Refused(UserError):
     code = "refused"
 
 
-class Unreachable(UserError):
+class Unreachable(UserError, NoAnswer):
     """A host or a server did not answer: the connection was refused, broke or timed out."""
 
     code = "unreachable"
 
 
-class ApiError(UserError):
+class ApiError(UserError, AnswerError):
     """Infisical answered with an error.
 
     Attributes:
@@ -162,8 +171,21 @@ class ApiError(UserError):
     ) -> None:
         self.status, self.error, self.message = status, error, message
         self.method, self.path, self.retry_after = method, path, retry_after
-        sentence = f"{method} {path} was answered {status} {error}: {message.rstrip('.')}"
-        super().__init__(f"{sentence}; {remedy}" if remedy else sentence, code=code)
+        answer = ErrorAnswer(status, error, message, method, path, remedy=remedy)
+        super().__init__(answer.sentence, code=code)
+
+    @classmethod
+    def of(cls, answer: ErrorAnswer) -> Self:
+        return cls(
+            answer.status,
+            answer.error,
+            answer.message,
+            answer.method,
+            answer.path,
+            answer.retry_after,
+            remedy=answer.remedy,
+            code=answer.code,
+        )
 
 
 class NotBootstrapped(UserError):
@@ -188,3 +210,28 @@ class RunFailed(UserError):
     """A run, or a change in it, failed; the sentence describes the present state."""
 
     code = "run"
+
+
+# The class of a Failure, by its code up to the first dot; another one is a CommandFailed.
+_OF_FAILURES: dict[str, type[UserError]] = {
+    each.code: each for each in (UserError, Refused, Unreachable, NotBootstrapped, CheckFailed)
+}
+
+
+def explain_failure(failure: Failure) -> UserError:
+    """Return the error for a Failure of the agent, which keeps its code."""
+    kind = _OF_FAILURES.get(failure.code.partition(".")[0], CommandFailed)
+    return kind(": ".join(filter(None, (failure.message, failure.remedy))), code=failure.code)
+
+
+@contextmanager
+def agent_failures() -> Iterator[None]:
+    """Raise the Failure of an agent's function that is called on this machine as a UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except RuntimeError as error:
+        if not (error.args and isinstance(error.args[0], Failure)):
+            raise
+        raise explain_failure(error.args[0]) from error.__cause__

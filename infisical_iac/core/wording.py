@@ -2,15 +2,7 @@
 
 from collections.abc import Iterable
 
-
-def join_names(names: Iterable[object], word: str = "and") -> str:
-    """Return names as an enumeration, such as `api, web and worker`; empty for none.
-
-    Args:
-        word: stands before the last name.
-    """
-    *first, last = [str(each) for each in names] or [""]
-    return f"{', '.join(first)} {word} {last}" if first else last
+from infisical_iac.agent.runner import join_names as join_names
 
 
 def join_first(names: Iterable[str], most: int) -> str:

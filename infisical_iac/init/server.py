@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import paramiko
 from pydantic import TypeAdapter, ValidationError
 
+from infisical_iac.agent.login import DEPLOYER_FILE
 from infisical_iac.agent.others import OtherContainers
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
@@ -23,7 +24,6 @@ from infisical_iac.core.bundle import default_settings
 from infisical_iac.core.errors import Unreachable, UserError
 from infisical_iac.core.host_keys import KnownHost, ServerKey, name_in_known_hosts
 from infisical_iac.core.own_repository import KNOWN_HOSTS
-from infisical_iac.stack.model import DEPLOYER_FILE
 from infisical_iac.workspace import isolation, memory
 from infisical_iac.workspace.model import Isolation
 

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from infisical_iac.agent.api import gather
 from infisical_iac.api import login
-from infisical_iac.api.client import gather
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.migrate import verify
 from infisical_iac.migrate.model import Name

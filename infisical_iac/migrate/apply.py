@@ -10,8 +10,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
-from infisical_iac.api import contents
-from infisical_iac.api.client import Client, gather, gather_by
+from infisical_iac.agent import contents
+from infisical_iac.agent.api import gather, gather_by
+from infisical_iac.api.client import Client
 from infisical_iac.api.rate_limits import SECRETS, RateClass
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import ApiError, FileError, Refused

@@ -8,9 +8,10 @@ from functools import partial
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
-from infisical_iac.api import contents
-from infisical_iac.api.client import Client, gather, gather_by
-from infisical_iac.api.contents import Json
+from infisical_iac.agent import contents
+from infisical_iac.agent.api import gather, gather_by
+from infisical_iac.agent.contents import Json
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.migrate.findings import REFERENCE, trim
 from infisical_iac.migrate.model import Name, Secret, Stored

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
-from infisical_iac.api.identities import DEPLOYER
+from infisical_iac.agent.identities import DEPLOYER
 from infisical_iac.workspace.environment_contents import Level, find_level
 from infisical_iac.workspace.foreign import AccessState
 from infisical_iac.workspace.goal import Goal, parts_of, role_in

@@ -1,14 +1,15 @@
 """Close the edge of the current host while a change is checked, and open it afterwards."""
 
-import shlex
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
 from pyinfra import logger
 from pyinfra.context import host
 
 from infisical_iac.agent.files import PathState, states
+from infisical_iac.agent.public_address import read_certificates
 from infisical_iac.core import connection
-from infisical_iac.core.agent import Question, inspect, question
+from infisical_iac.core.agent import Question, ask, inspect, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.connection import LOST, current, explain_loss, with_others
 from infisical_iac.core.errors import CommandFailed, UserError
@@ -16,32 +17,11 @@ from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import ingress
-from infisical_iac.stack.ingress import CADDYFILE, CERTIFICATE, DIRECTORY
-from infisical_iac.stack.paths import MARKER, TEXT
+from infisical_iac.stack.ingress import CADDYFILE, DIRECTORY
+from infisical_iac.stack.paths import MARKER
 from infisical_iac.stack.settings import StackSettings
 
 _FILE = f"{DIRECTORY}/{MARKER}"
-# Prints the certificates of Caddy's authorities and its served certificates. The keys are in files
-# of other names, which are not read.
-_CERTIFICATES = f"""\
-data=$(docker volume inspect --format '{{{{ .Mountpoint }}}}' infisical_caddy 2>/dev/null)/caddy
-for file in "$data"/pki/authorities/*/root.crt "$data"/certificates/*/*/*.crt {CERTIFICATE}; do
-    test ! -s "$file" || cat "$file"
-done"""
-# curl reads one bundle: the host's own authorities, and those from standard input.
-_TRUSTING = """\
-authorities=$(mktemp)
-trap 'rm -f "$authorities"' EXIT
-cat - /etc/ssl/certs/ca-certificates.crt >"$authorities" 2>/dev/null
-curl() { command curl --noproxy '*' --silent --cacert "$authorities" "$@"; }
-"""
-# Not curl's own retries: they would wait until the 503 ends.
-_ASK = """\
-for attempt in $(seq {attempts}); do
-    test "$(curl --noproxy '*' --max-time 10 {url})" != {text} || exit 0
-    sleep 2
-done
-exit 1"""
 
 
 def is_ours(settings: StackSettings) -> bool:
@@ -141,33 +121,12 @@ def open_() -> None:
     run(f"rm -f {_FILE}; test ! -d {DIRECTORY} || sync {DIRECTORY}", doing="open the edge")
 
 
-def answers_closed(settings: Settings, attempts: int) -> bool:
-    """Return whether the host reaches its closed edge at the public address, by DNS and TLS."""
-    url = shlex.quote(settings.stack.site_url)
-    return can_reach(settings, _ASK.format(url=url, text=shlex.quote(TEXT), attempts=attempts))
-
-
-def can_reach(settings: Settings, command: str) -> bool:
-    """Return whether a command that calls the public address with `curl` succeeds on the host.
-
-    curl also trusts the certificates of this deployment's Caddy, because the host's list lacks
-    Caddy's own authority and the user's.
-    """
-    given = _certificates() if is_ours(settings.stack) else ""
-    try:
-        run(f"{_TRUSTING}{command}", doing=f"reach {settings.stack.site_url}", stdin=given)
-    except CommandFailed:
-        return False
-    return True
-
-
-def _certificates() -> str:
-    """Return the certificates of Caddy on all connected hosts, as any node may answer."""
+def read_certificates_of_others() -> list[str]:
+    """Return the certificates of Caddy on all other connected hosts, as any node may answer."""
     found = []
     for each in with_others(host):
-        with current(each):
-            try:
-                found.append(run(_CERTIFICATES, doing="read what Caddy certifies with"))
-            except (UserError, *LOST):
-                continue  # another node may answer
-    return "".join(f"{each}\n" for each in found)
+        if each.name == host.name:
+            continue  # the agent there reads its own ones when it needs them
+        with current(each), suppress(UserError, *LOST):  # another node may answer
+            found.append(ask(question(read_certificates)))
+    return found

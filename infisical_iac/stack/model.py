@@ -16,7 +16,6 @@ from infisical_iac.core.images import Images
 from infisical_iac.stack.ingress_kinds import KINDS
 
 # The deployer's credentials on the host.
-DEPLOYER_FILE = "/etc/infisical/deployer.env"
 
 
 class IngressAndPort(NamedTuple):

@@ -11,21 +11,19 @@ import httpx
 import paramiko
 from pyinfra.context import host
 
-from infisical_iac.api import identities, login
+from infisical_iac.agent import identities, login
+from infisical_iac.agent.identities import PREFIX
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import PREFIX
 from infisical_iac.api.rate_limits import RateLimiter
 from infisical_iac.api.tunnel import SSHTransport
 from infisical_iac.core import journal
 from infisical_iac.core.agent import inspect
-from infisical_iac.core.errors import ApiError, NotBootstrapped
+from infisical_iac.core.errors import ApiError, NotBootstrapped, agent_failures
 from infisical_iac.core.files import read_text
 from infisical_iac.core.settings import load
 from infisical_iac.core.terminal import print_note
 from infisical_iac.stack.keys import question_for, refuse_other_administrator
-from infisical_iac.stack.model import DEPLOYER_FILE
 
-ADMIN_FILE = "/etc/infisical/admin.env"
 NO_ENGINE = "the containers can be inspected once Docker runs"
 _UNSEEN = "the project in Infisical can be inspected once it runs and the deployer can log in"
 # Shorter than the lifetime of the deployer's token, which workspace/bootstrap.py sets.
@@ -67,22 +65,10 @@ def deployer(port: int) -> Client:
     kept = _logins.get(host.name)
     if kept and time.monotonic() < kept.until:
         return kept.client
-    text = read_text(DEPLOYER_FILE)
-    found = _variables(text)
-    try:
-        client = login.universal(
-            api(port), found["INFISICAL_CLIENT_ID"], found["INFISICAL_CLIENT_SECRET"]
-        )
-    except KeyError:
-        raise NotBootstrapped(
-            f"{DEPLOYER_FILE} holds no credentials: deploy to the host first"
-        ) from None
-    except ApiError as error:
-        if error.status != 401:
-            raise
-        raise NotBootstrapped(
-            f"the credentials in {DEPLOYER_FILE} are refused: {error.message}"
-        ) from None
+    text = read_text(login.DEPLOYER_FILE)
+    found = login.parse_variables(text)
+    with agent_failures():
+        client = login.log_in_deployer(api(port), found)
     until = time.monotonic() + _KEPT_SECONDS
     secret_id = _SECRET_ID.match(text)
     known = secret_id[1] if secret_id else found["INFISICAL_CLIENT_SECRET"][:PREFIX]
@@ -110,21 +96,8 @@ def administrator(port: int) -> Client:
 
     Raises NotBootstrapped where the host has no administrator, or one that the server refuses.
     """
-    found = read_env(ADMIN_FILE)
-    email = found.get("INFISICAL_ADMIN_EMAIL", "")
-    try:
-        return login.password(api(port), email, found["INFISICAL_ADMIN_PASSWORD"], _organization())
-    except KeyError:
-        raise NotBootstrapped(f"{ADMIN_FILE} holds no password") from None
-    except ApiError as error:
-        if error.status != 400:
-            raise
-        raise NotBootstrapped(
-            f"the instance is set up, but {email} can't log in with the password in {ADMIN_FILE}: "
-            "if the password was changed in Infisical, put the new one into that file; if somebody "
-            "else set up the instance and it has no data of yours, remove the stack with its "
-            "volumes and run again"
-        ) from None
+    with agent_failures():
+        return login.log_in_administrator(api(port), read_env(login.ADMIN_FILE), _organization())
 
 
 def expect_administrator(admin_email: str) -> None:
@@ -132,7 +105,7 @@ def expect_administrator(admin_email: str) -> None:
 
     The project would be opened to whoever owns the other address.
     """
-    stored = read_env(ADMIN_FILE).get("INFISICAL_ADMIN_EMAIL", "")
+    stored = read_env(login.ADMIN_FILE).get("INFISICAL_ADMIN_EMAIL", "")
     refuse_other_administrator(stored, admin_email)
 
 
@@ -180,12 +153,7 @@ def forget() -> None:
 
 def read_env(path: str) -> dict[str, str]:
     """Return the variables of an env file on the host, without logging them; empty without it."""
-    return _variables(read_text(path))
-
-
-def _variables(text: str) -> dict[str, str]:
-    pairs = (line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))
-    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+    return login.parse_variables(read_text(path))
 
 
 def transport_for(connector: object) -> httpx.BaseTransport | None:

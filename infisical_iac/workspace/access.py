@@ -10,8 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from infisical_iac.api.client import Client
-from infisical_iac.api.identities import (
+from infisical_iac.agent.identities import (
     Identity,
     auth_body,
     auth_fields,
@@ -19,19 +18,14 @@ from infisical_iac.api.identities import (
     marking,
     universal_auth_path,
 )
+from infisical_iac.agent.privileges import OF_IDENTITIES, are_equal, grant, seat
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, RunFailed, UserError
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.model import PERSON_PRIVILEGE, Access, Account, Isolation, Workspace
 from infisical_iac.workspace.oidc import METHOD, OidcClaims, oidc_fields, oidc_path
 from infisical_iac.workspace.people_actual import in_organization
-from infisical_iac.workspace.privileges import (
-    OF_IDENTITIES,
-    OF_PERSONS,
-    are_equal,
-    find_privilege,
-    grant,
-    seat,
-)
+from infisical_iac.workspace.privileges import OF_PERSONS, find_privilege
 from infisical_iac.workspace.second_factor import SecondFactors, is_suspended
 from infisical_iac.workspace.state import (
     AccountState,

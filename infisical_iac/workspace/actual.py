@@ -6,9 +6,10 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
-from infisical_iac.api import contents, identities
-from infisical_iac.api.client import Client, gather, gather_by
-from infisical_iac.api.identities import client_secrets, universal_auth
+from infisical_iac.agent import contents, identities
+from infisical_iac.agent.api import gather, gather_by
+from infisical_iac.agent.identities import client_secrets, universal_auth
+from infisical_iac.api.client import Client
 from infisical_iac.api.rate_limits import READS, RateClass
 from infisical_iac.core.errors import SettingsError, Unreachable, UserError
 from infisical_iac.workspace import environment_contents, privileges, structure

@@ -13,9 +13,9 @@ from functools import partial
 from pyinfra.context import state
 
 from infisical_iac.agent import bootstrap as agent_bootstrap
-from infisical_iac.api import contents, identities, instance
-from infisical_iac.api.client import Client, gather_by
-from infisical_iac.api.identities import (
+from infisical_iac.agent import contents, identities
+from infisical_iac.agent.api import gather_by
+from infisical_iac.agent.identities import (
     DEPLOYER,
     DEPLOYER_SECRET,
     Identity,
@@ -27,13 +27,15 @@ from infisical_iac.api.identities import (
     revoke_client_secret,
     universal_auth,
 )
+from infisical_iac.agent.login import DEPLOYER_FILE, is_initialized, own_organizations
+from infisical_iac.api import instance
+from infisical_iac.api.client import Client
 from infisical_iac.core.agent import perform, question
 from infisical_iac.core.change import Change
 from infisical_iac.core.errors import ApiError, NotBootstrapped, UserError
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
 from infisical_iac.core.remote import write
 from infisical_iac.stack import session
-from infisical_iac.stack.model import DEPLOYER_FILE
 from infisical_iac.workspace import canary
 from infisical_iac.workspace.access import identity_drift
 from infisical_iac.workspace.reconcile import known_memory
@@ -146,7 +148,7 @@ def _observe(desired: DesiredInstance) -> InstanceState:
         unseen = session.unknown_contents()
         return InstanceState(is_open=not unseen, unseen=unseen)
     api = session.api(port)
-    if not instance.is_initialized(api):
+    if not is_initialized(api):
         return InstanceState(is_open=True)
     return InstanceState(
         is_initialized=True,
@@ -278,7 +280,7 @@ def _refuse_other_admins(census: instance.Census, admin_email: str) -> None:
 
 
 def _make_deployer(admin: Client, desired: DesiredInstance) -> None:
-    own = instance.own_organizations(admin)[0]
+    own = own_organizations(admin)[0]
     if own.name != desired.organization and re.fullmatch(_RENAMABLE, desired.organization):
         instance.rename_organization(admin, own.id, desired.organization)
     organization = own.id

@@ -11,15 +11,25 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from infisical_iac.api import contents, identities
-from infisical_iac.api.client import Client, gather
-from infisical_iac.core.errors import ApiError, CheckFailed
+from infisical_iac.agent import canary as reader
+from infisical_iac.agent import contents, identities
+from infisical_iac.agent.api import gather
+from infisical_iac.agent.canary import CODE as CODE
+from infisical_iac.agent.canary import ENVIRONMENT as ENVIRONMENT
+from infisical_iac.agent.canary import FOLDER as FOLDER
+from infisical_iac.agent.canary import NONE as NONE
+from infisical_iac.agent.canary import OF_DATA
+from infisical_iac.agent.canary import SECRET as SECRET
+from infisical_iac.agent.canary import SLUG as SLUG
+from infisical_iac.agent.canary import VALUE as VALUE
+from infisical_iac.agent.privileges import seat
+from infisical_iac.api.client import Client
+from infisical_iac.core.errors import ApiError, CheckFailed, agent_failures
 from infisical_iac.workspace.access import identity_drift
 from infisical_iac.workspace.converge import difference
 from infisical_iac.workspace.goal import Goal
 from infisical_iac.workspace.model import Environment, Project, Workspace
 from infisical_iac.workspace.people_actual import memberships, person
-from infisical_iac.workspace.privileges import seat
 from infisical_iac.workspace.state import (
     Actual,
     ApiChange,
@@ -32,10 +42,6 @@ from infisical_iac.workspace.state import (
     words,
 )
 
-SLUG, ENVIRONMENT, FOLDER = "infisical-iac-canary", "prod", "/"
-SECRET, VALUE = "CANARY", "alive"
-NONE = "There is no canary to read yet: an older release may have deployed this host."
-
 _DESCRIPTION = (
     "Holds one public text, by which infisical-iac proves after upgrades and restores that secrets "
     "can be decrypted. What is changed here is undone by the next deploy."
@@ -45,7 +51,6 @@ _PLACE = Workspace(
     project=Project(name="Canary of infisical-iac", slug=SLUG),
     environments=(Environment(slug=ENVIRONMENT, name="Production"),),
 )
-_WHAT = f"the secret {SECRET} of the project {SLUG}"
 
 # The identity that logs in, its role in the project, and the description of its client secret.
 IDENTITY, ROLE, LOGIN_SECRET = "infisical-iac-canary", "member", "infisical-iac: canary"
@@ -56,20 +61,15 @@ _NO_LOGIN = "can't log in → can"
 Json = dict[str, Any]
 
 
-# The code of every error about the canary.
-CODE = "checks.canary"
-# The statuses of every answer of a server whose database or key does not fit.
-OF_DATA = (400, 500)
-
-
 def unreadable(reason: ApiError) -> CheckFailed:
     """Return the error for a canary that can't be read; raise it from `reason`.
 
     Nothing is written then, as the encryption key may be the wrong one. A status in OF_DATA ends
     the run. Any other status, such as that of a refusal, concerns only the canary.
     """
-    sentence = f"the canary, {_WHAT}, can't be read: {reason.message}"
-    return CheckFailed(sentence, code=CODE, ends_run=reason.status in OF_DATA)
+    return CheckFailed(
+        reader.describe_unreadable(reason), code=CODE, ends_run=reason.status in OF_DATA
+    )
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,10 @@ def observe(client: Client, admin_email: str, known: str = "") -> Canary:
         if project is None:
             return Canary()
         reads: list[Any] = gather(
-            [partial(_text, client, project), partial(memberships, client, project["id"])]
+            [
+                partial(reader.read_text, client, project),
+                partial(memberships, client, project["id"]),
+            ]
         )
     except ApiError as error:
         raise unreadable(error) from error
@@ -136,24 +139,12 @@ def is_alive(client: Client) -> bool:
     Raises CheckFailed for a canary that was altered or can't be read.
     """
     try:
-        project = contents.project(client, SLUG)
-        text = _text(client, project) if project else None
-    except ApiError as error:
-        raise unreadable(error) from error
-    if text not in (None, VALUE):
-        raise CheckFailed(
-            f"the canary was altered, as {_WHAT} is not {VALUE!r}: if a person has changed it, set "
-            "it back in Infisical; otherwise secrets are not decrypted correctly",
-            code=CODE,
-        )
-    return text is not None
-
-
-def _text(client: Client, project: Json) -> str | None:
-    if ENVIRONMENT not in {each["slug"] for each in project["environments"]}:
-        return None
-    listed = contents.secrets(client, project["id"], ENVIRONMENT, folder=FOLDER)
-    return next((each["secretValue"] for each in listed if each["secretKey"] == SECRET), None)
+        with agent_failures():
+            return reader.is_alive(client)
+    except CheckFailed as error:
+        if isinstance(error.__cause__, ApiError):
+            raise unreadable(error.__cause__) from error.__cause__
+        raise
 
 
 def _secret(found: Canary) -> ApiChange:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from infisical_iac.api import identities, login
-from infisical_iac.api.client import Client, gather_by
-from infisical_iac.api.identities import (
+from infisical_iac.agent import identities
+from infisical_iac.agent.api import gather_by
+from infisical_iac.agent.identities import (
     ClientSecret,
     UniversalAuth,
     client_secrets,
@@ -16,6 +16,8 @@ from infisical_iac.api.identities import (
     revoke_client_secret,
     universal_auth,
 )
+from infisical_iac.api import login
+from infisical_iac.api.client import Client
 from infisical_iac.core.change import Change
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.workspace.credential_file import (

@@ -15,13 +15,12 @@ from pyinfra.context import host, state
 
 from infisical_iac.agent.canary import CANARY_FILE
 from infisical_iac.agent.files import texts
+from infisical_iac.agent.login import ADMIN_FILE, DEPLOYER_FILE
 from infisical_iac.core.agent import Question, inspect, question
 from infisical_iac.core.files import text_question
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
 from infisical_iac.core.remote import remove, write
 from infisical_iac.stack import session
-from infisical_iac.stack.model import DEPLOYER_FILE
-from infisical_iac.stack.session import ADMIN_FILE
 from infisical_iac.workspace import credentials as service_credentials
 from infisical_iac.workspace import memory
 from infisical_iac.workspace.bootstrap import accounts

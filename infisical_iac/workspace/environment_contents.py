@@ -11,9 +11,10 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Any, Literal, get_args
 
-from infisical_iac.api import contents
-from infisical_iac.api.client import Client, gather_by
-from infisical_iac.workspace.privileges import as_list
+from infisical_iac.agent import contents
+from infisical_iac.agent.api import gather_by
+from infisical_iac.agent.privileges import as_list
+from infisical_iac.api.client import Client
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import, PersonState, Privilege
 
 Names = Mapping[tuple[str, str], Collection[str]]

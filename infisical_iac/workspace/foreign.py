@@ -11,16 +11,17 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal, get_args
 
-from infisical_iac.api.identities import DEPLOYER, PREFIX, ClientSecret, universal_auth_path
+from infisical_iac.agent.identities import DEPLOYER, PREFIX, ClientSecret, universal_auth_path
+from infisical_iac.agent.privileges import OF_IDENTITIES, are_equal
+from infisical_iac.agent.privileges import PRIVILEGE as OWN_FOLDER
 from infisical_iac.core.change import Change
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.credentials import is_made_for
 from infisical_iac.workspace.goal import Goal, Memory, pair
 from infisical_iac.workspace.model import NAMES_PRIVILEGE, PERSON_PRIVILEGE, Workspace
-from infisical_iac.workspace.model import PRIVILEGE as OWN_FOLDER
 from infisical_iac.workspace.oidc import METHOD as OIDC
 from infisical_iac.workspace.people_actual import names_of
-from infisical_iac.workspace.privileges import OF_IDENTITIES, OF_PERSONS, are_equal
+from infisical_iac.workspace.privileges import OF_PERSONS
 from infisical_iac.workspace.state import (
     Actual,
     ApiChange,

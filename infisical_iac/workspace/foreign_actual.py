@@ -10,9 +10,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from infisical_iac.api import identities
-from infisical_iac.api.client import Client, all_of, gather, gather_by
-from infisical_iac.api.identities import ClientSecret, client_secrets, universal_auth
+from infisical_iac.agent import identities
+from infisical_iac.agent.api import all_of, gather, gather_by
+from infisical_iac.agent.identities import ClientSecret, client_secrets, universal_auth
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, Unreachable, UserError
 from infisical_iac.workspace import foreign, privileges
 from infisical_iac.workspace.foreign import AccessState, ForeignAccess

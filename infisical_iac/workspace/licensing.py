@@ -7,8 +7,9 @@ from typing import Any
 
 from pyinfra.context import state
 
+from infisical_iac.agent import identities
 from infisical_iac.agent.docker import read_license_trouble
-from infisical_iac.api import identities, instance
+from infisical_iac.api import instance
 from infisical_iac.api.client import Client
 from infisical_iac.core import journal
 from infisical_iac.core.agent import ask, question

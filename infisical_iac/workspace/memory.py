@@ -9,16 +9,18 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
-from infisical_iac.api import contents
-from infisical_iac.api.client import Client, gather_by
+from infisical_iac.agent import contents
+from infisical_iac.agent.api import gather_by
+from infisical_iac.agent.privileges import PRIVILEGE
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.goal import Goal, Layout, Memory, Move, pair, parts_of, split
-from infisical_iac.workspace.model import PRIVILEGE, Isolation, ServiceAccount, Workspace
+from infisical_iac.workspace.model import Isolation, ServiceAccount, Workspace
 from infisical_iac.workspace.privileges import find_privilege, folders_of
 from infisical_iac.workspace.state import Actual, ApiChange, Call, EnvironmentState
 
-FILE = "/etc/infisical/workspace.json"
+FILE = contents.MEMORY
 
 # The kind of object by the last part of the path of the request that makes it.
 _KINDS = {
@@ -33,12 +35,13 @@ def find_project(client: Client, slug: str, memory: Memory) -> tuple[dict[str, A
 
     The project is the one remembered under this slug, even if it was renamed since.
     """
-    named = contents.project(client, slug)
-    if not memory.project or memory.slug != slug or (named and named["id"] == memory.project):
-        return named, ""
-    now = contents.slug_of(client, memory.project)
-    known = contents.project(client, now) if now else None
-    return (known, named["id"] if named else "") if known else (named, "")
+    return contents.find_project(client, slug, known_projects(memory))
+
+
+def known_projects(memory: Memory) -> contents.KnownProjects:
+    """Return the projects in a memory, as the agent reads them."""
+    parts = tuple(each.project for each in memory.parts.values() if each.project)
+    return contents.KnownProjects(memory.project, memory.slug, parts, memory.fell_back)
 
 
 def find_listed(

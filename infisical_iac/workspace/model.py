@@ -18,14 +18,14 @@ from pydantic import (
     Tag,
 )
 
+from infisical_iac.agent.privileges import PRIVILEGE, reading_of
 from infisical_iac.core.validation import fitting, matching, within
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.oidc import BY_ENVIRONMENT, Auth, LoginMethod, OidcClaims, warn
-from infisical_iac.workspace.privileges import describing, reading_of
+from infisical_iac.workspace.privileges import describing
 from infisical_iac.workspace.targets import Target
 
 # The slugs of additional privileges of ours.
-PRIVILEGE = "read-own-folder"
 NAMES_PRIVILEGE = "see-names"
 PERSON_PRIVILEGE = "managed-by-infisical-iac"
 # The prefix of the identities of jobs, and the suffix of their credentials.

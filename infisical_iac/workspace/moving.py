@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from infisical_iac.api import contents
+from infisical_iac.agent import contents
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import CheckFailed, Refused
 from infisical_iac.core.wording import join_names, pluralize

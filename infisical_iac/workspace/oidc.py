@@ -20,8 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from infisical_iac.agent.identities import ANY_ADDRESS, read_field
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import ANY_ADDRESS, read_field
 from infisical_iac.core.validation import fitting, is_confidential, matching
 
 METHOD = "oidc-auth"

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from infisical_iac.api import contents, identities
-from infisical_iac.api.client import Client, all_of, gather, gather_by
-from infisical_iac.api.identities import DEPLOYER, find_all, organization_id, universal_auth
-from infisical_iac.api.identities import memberships as identity_memberships
+from infisical_iac.agent import contents, identities
+from infisical_iac.agent.api import all_of, gather, gather_by
+from infisical_iac.agent.identities import DEPLOYER, find_all, organization_id, universal_auth
+from infisical_iac.agent.identities import memberships as identity_memberships
+from infisical_iac.agent.privileges import OF_IDENTITIES
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.core.validation import suggest
 from infisical_iac.stack.access_log import KnownNames
@@ -330,7 +332,7 @@ def _privileges_of_identity(
     client: Client, goal: Goal, holder: dict[str, Any]
 ) -> tuple[Privilege, ...]:
     try:
-        return privileges.read(client, privileges.OF_IDENTITIES, holder)
+        return privileges.read(client, OF_IDENTITIES, holder)
     except ApiError as error:
         # Isolation by role needs no privileges, and a release may have none.
         if goal.grants or error.status not in (400, 404):

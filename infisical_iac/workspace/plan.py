@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from infisical_iac.api import contents, identities
-from infisical_iac.api.client import Client, gather, gather_by
-from infisical_iac.api.identities import Identity, UniversalAuth, universal_auth
+from infisical_iac.agent import contents, identities
+from infisical_iac.agent.api import gather, gather_by
+from infisical_iac.agent.identities import Identity, UniversalAuth, universal_auth
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import CheckFailed, Refused
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import environment_contents, foreign, isolation, second_factor

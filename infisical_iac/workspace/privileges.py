@@ -1,33 +1,24 @@
-"""Grant additional privileges, and read and compare those that are there.
+"""Read the additional privileges that are there.
 
 A privilege gives an identity or a person permissions in one project, beyond those of a role.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from infisical_iac.agent.privileges import OF_IDENTITIES, are_equal, list_privileges
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.workspace.state import Privilege
 
-OF_IDENTITIES = "/api/v2/identity-project-additional-privilege"
 OF_PERSONS = "/api/v1/user-project-additional-privilege"
 # The former generation of this route lists privileges with their permissions.
 _WITH_PERMISSIONS = "/api/v1/additional-privilege/identity"
 
 
 def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, ...]:
-    """Return all privileges of an identity or a person.
-
-    Args:
-        client: a client; for privileges of persons, with the administrator's own token.
-        path: OF_IDENTITIES or OF_PERSONS.
-        holder: the query that selects the holder.
-    """
-    listed = client.get(path, params=holder)["privileges"]
-    # Only the answer for a single privilege has its permissions.
-    return _privileges(client.get(f"{path}/{each['id']}")["privilege"] for each in listed)
+    """Return all privileges of an identity or a person; the arguments are `list_privileges`'s."""
+    return _privileges(list_privileges(client, path, holder))
 
 
 def are_served(client: Client) -> bool:
@@ -92,16 +83,6 @@ def _privileges(read: Iterable[Mapping[str, Any]]) -> tuple[Privilege, ...]:
     )
 
 
-def grant(slug: str, permissions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the body of a request that creates or updates a permanent privilege."""
-    return {"slug": slug, "type": {"isTemporary": False}, "permissions": permissions}
-
-
-def seat(role: str) -> dict[str, Any]:
-    """Return the body of a request that gives a member of a project one permanent role."""
-    return {"roles": [{"role": role, "isTemporary": False}]}
-
-
 def describing(environment: str) -> dict[str, Any]:
     """Return the permission to see the names of an environment's secrets without values."""
     return {
@@ -111,32 +92,12 @@ def describing(environment: str) -> dict[str, Any]:
     }
 
 
-def reading_of(environment: str, folders: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the permissions to read folders of an environment, and nothing else."""
-    return [
-        {
-            "subject": "secrets",
-            "action": ["describeSecret", "readValue"],
-            "conditions": {
-                "environment": {"$eq": environment},
-                "secretPath": {"$eq": folder},
-            },
-        }
-        for folder in folders
-    ]
-
-
 def folders_of(privilege: Privilege) -> list[str]:
     """Return the folders that `reading_of` would name for a privilege."""
     conditions = [each.get("conditions") or {} for each in privilege.permissions]
     paths = [each.get("secretPath") for each in conditions]
     values = [each.get("$eq") if isinstance(each, dict) else each for each in paths]
     return [each for each in values if isinstance(each, str)]
-
-
-def are_equal(some: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]]) -> bool:
-    """Return whether two lists of permissions grant the same, in whatever form."""
-    return sorted(map(_canonical, some)) == sorted(map(_canonical, others))
 
 
 def find_privilege(
@@ -152,18 +113,3 @@ def find_privilege(
         key=lambda each: each.is_temporary or not are_equal(each.permissions, grants),
         default=None,
     )
-
-
-def _canonical(permission: Mapping[str, Any]) -> str:
-    subject, actions = as_list(permission["subject"]), as_list(permission["action"])
-    conditions = {
-        key: {"$eq": value} if isinstance(value, str) else value
-        for key, value in (permission.get("conditions") or {}).items()
-    }
-    inverted = bool(permission.get("inverted"))
-    return json.dumps([sorted(subject), sorted(actions), conditions, inverted], sort_keys=True)
-
-
-def as_list(value: Any) -> list[str]:
-    """Return one value or several as a list; the server writes subjects and actions both ways."""
-    return [value] if isinstance(value, str) else list(value)

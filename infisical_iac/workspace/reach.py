@@ -9,9 +9,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infisical_iac.api import contents, login
+from infisical_iac.agent import contents
+from infisical_iac.agent.identities import PREFIX, organization_id
+from infisical_iac.api import login
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import PREFIX, organization_id
 from infisical_iac.api.rate_limits import RateLimiter
 from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.core.terminal import echo, print_note

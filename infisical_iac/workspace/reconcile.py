@@ -9,10 +9,10 @@ from typing import Any
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from infisical_iac.agent import database
+from infisical_iac.agent import contents, database
 from infisical_iac.agent.canary import CANARY_FILE
-from infisical_iac.api.client import Client, gather
-from infisical_iac.api.identities import DEPLOYER, ClientSecret
+from infisical_iac.agent.identities import DEPLOYER, ClientSecret
+from infisical_iac.api.client import Client
 from infisical_iac.api.instance import Beyond, count_beyond
 from infisical_iac.core import journal
 from infisical_iac.core.agent import ask, question
@@ -37,7 +37,7 @@ from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.goal import Goal, Memory, empty_state
 from infisical_iac.workspace.memory import (
     FILE,
-    find_project,
+    known_projects,
     learn,
     list_isolation_notes,
     parse,
@@ -45,7 +45,7 @@ from infisical_iac.workspace.memory import (
     remember,
     render,
 )
-from infisical_iac.workspace.model import Isolation, Workspace
+from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual, ApiChange
 
@@ -253,23 +253,9 @@ def required_factors(desired: Workspace) -> SecondFactors:
     return read_factors() if desired.require_second_factor else SecondFactors()
 
 
-def isolation_here(configured: Isolation) -> Isolation:
-    """Return the isolation in effect on the current host, where the settings have `configured`."""
-    fell_back = configured == "privilege" and read_memory().fell_back
-    return "projects" if fell_back else configured
-
-
 def projects_here(client: Client, slug: str) -> list[dict[str, Any]]:
-    """Return the projects that hold the current host's secrets, also those renamed by hand.
-
-    These are the project of the slug, and the projects that the host remembers for the isolation
-    `projects`. Both exist while secrets move between them.
-    """
-    memory = read_memory()
-    one = find_project(client, slug, memory)[0]
-    ids = [each.project for each in memory.parts.values()]
-    parts = gather(partial(client.find, f"/api/v1/projects/{id}", absent=(403, 404)) for id in ids)
-    return [*([one] if one else []), *(each["project"] for each in parts if each)]
+    """Return the projects that hold the current host's secrets, also those renamed by hand."""
+    return contents.projects_of(client, slug, known_projects(read_memory()))
 
 
 @planned_operation

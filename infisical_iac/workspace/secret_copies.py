@@ -8,8 +8,9 @@ from itertools import groupby
 from threading import Lock
 from typing import Any, NamedTuple
 
-from infisical_iac.api import contents
-from infisical_iac.api.client import Client, gather, gather_by
+from infisical_iac.agent import contents
+from infisical_iac.agent.api import gather, gather_by
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError
 from infisical_iac.core.wording import pluralize
 from infisical_iac.workspace.goal import Layout

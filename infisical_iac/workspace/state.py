@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from infisical_iac.api.identities import Identity, UniversalAuth
+from infisical_iac.agent.identities import Identity, UniversalAuth
 from infisical_iac.core.change import Change
 from infisical_iac.core.wording import join_names
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
-from infisical_iac.api import contents
-from infisical_iac.api.client import Client, gather_by
+from infisical_iac.agent import contents
+from infisical_iac.agent.api import gather_by
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, Refused, RunFailed, UserError
 from infisical_iac.core.validation import suggest
 from infisical_iac.core.wording import pluralize

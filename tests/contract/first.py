@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
-from infisical_iac.api import identities, instance, login
+from infisical_iac.agent import identities
+from infisical_iac.agent.identities import attach_universal_auth, create_client_secret
+from infisical_iac.agent.login import own_organizations
+from infisical_iac.api import login
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import attach_universal_auth, create_client_secret
 
 EMAIL = "admin@example.com"
 PASSWORD = "obviously-fake-password"
@@ -27,7 +29,7 @@ def set_up(client: Client) -> Deployer:
     body = {"email": EMAIL, "password": PASSWORD, "organization": "ChainAlign"}
     client.post("/api/v1/admin/bootstrap", json=body)
     admin = login.password(client, EMAIL, PASSWORD)
-    organization = instance.own_organizations(admin)[0].id
+    organization = own_organizations(admin)[0].id
     made = identities.create(admin, organization, "deployer", role="admin")
     auth = attach_universal_auth(admin, made.id, _TOKEN_SECONDS, _TOKEN_SECONDS)
     secret = create_client_secret(admin, made.id, "test").value

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from infisical_iac.api import identities
+from infisical_iac.agent import identities
 from infisical_iac.workspace.goal import Memory, Reached
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from infisical_iac.api import contents, login
+from infisical_iac.agent import contents
+from infisical_iac.agent.identities import create_client_secret
+from infisical_iac.api import login
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import create_client_secret
 from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.goal import Memory, Reached, slugs_of
 from infisical_iac.workspace.load import load

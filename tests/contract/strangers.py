@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from click.testing import CliRunner
 from pyinfra.context import ctx_host
 
-from infisical_iac.api import identities
+from infisical_iac.agent import identities
 from infisical_iac.cli import status
 from infisical_iac.cli.main import main
 from infisical_iac.core import connection, journal

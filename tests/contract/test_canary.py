@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from infisical_iac.agent import contents, identities
 from infisical_iac.agent.canary import CANARY_FILE, CanaryRun, CanaryTarget, run_canary
 from infisical_iac.agent.runner import Runner
-from infisical_iac.api import contents, identities, login
+from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
 from infisical_iac.core.errors import CheckFailed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infisical_iac.api import contents
+from infisical_iac.agent import contents
 from infisical_iac.check.usage import MARK
 from infisical_iac.cli.status import survey_values
 from tests.serving import serving

@@ -9,10 +9,15 @@ import subprocess
 import time
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
+from infisical_iac.agent import reading
+from infisical_iac.agent.api import LoopbackClient
+from infisical_iac.agent.contents import KnownProjects
+from infisical_iac.agent.runner import Runner
 from infisical_iac.core.rendering import script
 from tests.unit.fake_programs import fake_docker, fake_program
 
@@ -397,12 +402,18 @@ def test_the_next_scale_out_keeps_the_writes_of_one_that_was_rolled_back(
     }
 
 
-def test_present_prints_the_ids_that_the_database_still_has(cluster: _Cluster) -> None:
+def test_the_ids_that_the_database_still_has_are_found(
+    cluster: _Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id that SQL would have to quote is never in a query, and counts as one that is there."""
     cluster.make("infisical", "one")
     cluster.write("infisical", "two")
     one, two = cluster.sql("infisical", "SELECT id FROM secrets_v2 ORDER BY key").split()
     cluster.sql("infisical", f"DELETE FROM secrets_v2 WHERE id = '{one}'")
-    asked: dict[str, Any] = {"stdin": f"{one}\n{two}\n'); DROP TABLE secrets_v2; --\n"}
-    done = cluster.run("releases", "present", **asked)
-    assert (done.returncode, done.stdout) == (0, f"{two}\n"), done.stderr
-    assert cluster.run("releases", "present", stdin="no id!\n").stdout == ""
+    database = SimpleNamespace(sql=lambda text: cluster.sql("infisical", text).split())
+    monkeypatch.setattr(reading, "find_database", lambda *_: database)
+    nobody, odd = LoopbackClient(0), "'); DROP TABLE secrets_v2; --"
+    place = reading.ReadingPlace(Runner(), nobody, nobody, "", KnownProjects())
+    assert reading.find_present(place, {one, two, odd}) == {two, odd}
+    assert reading.find_present(place, {odd}) == {odd}
+    assert reading.find_present(place, ()) == set()

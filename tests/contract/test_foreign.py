@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infisical_iac.agent.identities import DEPLOYER
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.core.errors import ApiError, NotBootstrapped
 from infisical_iac.monitoring.access_matrix import Cell, FolderPlace
 from tests.license_server import offline_keys

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.api import contents, identities, login
-from infisical_iac.api.client import Client
-from infisical_iac.api.identities import (
+from infisical_iac.agent import contents, identities
+from infisical_iac.agent.identities import (
     DEPLOYER,
     attach_universal_auth,
     create_client_secret,
     universal_auth_path,
 )
+from infisical_iac.api import login
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.stack import session
 from infisical_iac.workspace import bootstrap, canary

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from infisical_iac.api import identities, login
+from infisical_iac.agent import identities, proof
+from infisical_iac.agent import isolation as proof_of_isolation
+from infisical_iac.agent import login as agent_login
+from infisical_iac.agent.api import LoopbackClient
+from infisical_iac.agent.contents import MEMORY
+from infisical_iac.agent.identities import attach_universal_auth, create_client_secret
+from infisical_iac.agent.isolation import NAME
+from infisical_iac.agent.privileges import OF_IDENTITIES, list_privileges, reading_of
+from infisical_iac.agent.proof_model import Before, ProofPlan
+from infisical_iac.agent.public_address import PublicAddress
+from infisical_iac.agent.reach import CREDENTIALS
+from infisical_iac.api import login
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import attach_universal_auth, create_client_secret
 from infisical_iac.core.errors import ApiError, CheckFailed
-from infisical_iac.core.settings import load
 from infisical_iac.init.server import propose_isolation
-from infisical_iac.stack import session
-from infisical_iac.workspace import checks, isolation, memory, privileges, reading, reconcile
+from infisical_iac.workspace import isolation, memory
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.credential_file import Credential, render
-from infisical_iac.workspace.isolation import NAME
 from infisical_iac.workspace.moving import carry_out
-from infisical_iac.workspace.privileges import reading_of
-from tests.ports import free_port
-from tests.unit.settings_of import defaults
+from tests.unit.agent.fake_runner import FakeRunner
 
 from .first import EMAIL, PASSWORD, Deployer, set_up
 from .projects import NAMES_JOB, Projects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from infisical_iac.workspace.model import Isolation
 
@@ -56,6 +65,16 @@ class Instance:
     @property
     def url(self) -> str:
         return self._running.url
+
+    @property
+    def port(self) -> int:
+        return self._running.port
+
+    def host(self, root: Path) -> FakeRunner:
+        """Return the host of this server, with the deployer's credentials."""
+        made = FakeRunner(root)
+        made.write(agent_login.DEPLOYER_FILE, self.file)
+        return made
 
     @property
     def file(self) -> str:
@@ -130,17 +149,19 @@ def test_a_release_without_privileges_is_refused_with_the_way_to_projects(
 
 @pytest.mark.parametrize("privileges", _UNENFORCED)
 def test_an_upgrade_to_a_release_without_privileges_is_given_up_with_the_way_to_projects(
-    instance: Instance, monkeypatch: pytest.MonkeyPatch, privileges: str
+    instance: Instance, tmp_path: Path, privileges: str
 ) -> None:
-    settings = load(defaults(isolation="privilege"))
-    monkeypatch.setattr(session, "deployer", lambda port: instance.deployer())
-    monkeypatch.setattr(reconcile, "read_text", lambda path: "")
-    assert "another folder" in checks.prove_isolation(settings, free_port())
+    host, plan = instance.host(tmp_path), _plan()
+    assert "another folder" in proof.prove_isolation(host, plan, instance.port)
+    then = proof.record_before(host, plan, instance.port)
     instance.release(privileges)
-    with pytest.raises(CheckFailed) as refused:
-        checks.prove_isolation(settings, free_port())
-    assert refused.value.code == "checks.isolation"
-    assert "isolation apply --to projects" in str(refused.value)
+    with pytest.raises(RuntimeError) as refused:
+        proof.check_as_before(
+            host, plan, then, port=instance.port, same_data=True, other_version=True
+        )
+    found = refused.value.args[0]
+    assert found.code == "checks.isolation"
+    assert "isolation apply --to projects" in found.message
     assert _list_remains(instance.deployer()) == ([], [])
 
 
@@ -286,7 +307,7 @@ def test_init_leaves_the_question_to_the_deploy_if_the_server_cannot_be_asked(
 def test_an_outage_during_the_proof_is_no_reason_to_do_without_privileges(
     instance: Instance,
 ) -> None:
-    deployer, made = instance.deployer(Altered(_drop(privileges.OF_IDENTITIES, 500))), instance.made
+    deployer, made = instance.deployer(Altered(_drop(OF_IDENTITIES, 500))), instance.made
     with Client(instance.url) as anyone:
         there = Projects(deployer, anyone, made.client_id, made.organization)
         there.isolation = "privilege"
@@ -418,8 +439,8 @@ def test_only_leftovers_of_a_killed_proof_are_deleted(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(isolation, "create_client_secret", interrupt)
-        patch.setattr(isolation, "sweep", lambda client: None)
+        patch.setattr(proof_of_isolation, "create_client_secret", interrupt)
+        patch.setattr(proof_of_isolation, "sweep", lambda client: None)
         with pytest.raises(KeyboardInterrupt):
             isolation.prove(client, "viewer")
     due = list(isolation.leftovers(client))
@@ -435,19 +456,21 @@ def test_only_leftovers_of_a_killed_proof_are_deleted(
 
 
 @pytest.fixture
-def service(
-    instance: Instance, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> reading.Secrets:
-    """Secrets in three places; a service with credentials on the host may read one of them."""
+def host(instance: Instance, tmp_path: Path) -> FakeRunner:
+    return instance.host(tmp_path)
+
+
+@pytest.fixture
+def service(instance: Instance, host: FakeRunner) -> str:
+    """Secrets in three places; a service with credentials on the host may read one of them.
+
+    Returns the id of their project.
+    """
     client = instance.deployer()
     body = {"projectName": SLUG, "slug": SLUG, "shouldCreateDefaultEnvs": False}
-    project = client.post("/api/v1/projects", json=body)["project"]["id"]
-    stored: dict[str, reading.ReadSecret] = {}
+    project = str(client.post("/api/v1/projects", json=body)["project"]["id"])
     for environment, folder in PLACES:
-        isolation._store(client, project, environment, folder)
-        at = {"projectId": project, "environment": environment, "secretPath": folder}
-        listed = client.get("/api/v4/secrets", params=at)["secrets"]
-        stored |= {each["id"]: reading.secret(environment, each) for each in listed}
+        proof_of_isolation._store(client, project, environment, folder)
     identity = identities.create(client, identities.organization_id(client), "backend").id
     url = f"/api/v1/projects/{project}/memberships/identities/{identity}"
     client.post(url, json={"roles": [{"role": "no-access", "isTemporary": False}]})
@@ -458,70 +481,128 @@ def service(
         "type": {"isTemporary": False},
         "permissions": reading_of("production", ["/backend"]),
     }
-    client.post(privileges.OF_IDENTITIES, json=grant)
+    client.post(OF_IDENTITIES, json=grant)
     auth = attach_universal_auth(client, identity, 600, 600)
     made = create_client_secret(client, identity, "backend")
     text = render(Credential("production", auth.client_id, made.id, made.value))
-    files = {"backend-production.env": text, "another.env": "malformed"}
-
-    def run(command: str, *, doing: str) -> str:
-        if command.startswith("ls "):
-            return "\n".join(files)
-        return files[command.rpartition("/")[2]]
-
+    host.write(f"{CREDENTIALS}/backend-production.env", text)
+    host.write(f"{CREDENTIALS}/another.env", "malformed")
     memory = {"environments": {}, "project": {"id": project, "slug": SLUG}}
-    monkeypatch.setattr(reading, "run", run)
-    monkeypatch.setattr(reconcile, "read_text", lambda path: json.dumps(memory))
-    monkeypatch.setattr(session, "api", lambda port: Client(instance.url))
-    return stored
+    host.write(MEMORY, json.dumps(memory))
+    return project
+
+
+def _plan() -> ProofPlan:
+    return ProofPlan(SLUG, "privilege", PublicAddress("http://localhost"))
+
+
+def _record(instance: Instance, host: FakeRunner) -> Before:
+    found = proof.record_before(host, _plan(), instance.port)
+    assert found is not None
+    return Before.from_json(json.loads(json.dumps(found.to_json())))
+
+
+def _check(instance: Instance, host: FakeRunner, then: Before) -> list[str]:
+    return proof.check_as_before(host, _plan(), then, port=instance.port, same_data=True)
+
+
+@contextmanager
+def _fails(code: str, match: str) -> Iterator[None]:
+    with pytest.raises(RuntimeError) as failed:
+        yield
+    assert failed.value.args[0].code == code
+    assert re.search(match, failed.value.args[0].message)
 
 
 def test_a_service_that_reads_more_or_less_after_a_change_is_refused(
-    instance: Instance, service: reading.Secrets
+    instance: Instance, host: FakeRunner, service: str
 ) -> None:
-    client, port = instance.deployer(), free_port()
-    then = reading.before(client, SLUG, port)
-    assert then is not None
-    assert {name: len(ids) for name, ids in then.shown.items()} == {"v4": 1, "v3": 1}
-    assert "backend-production" in reading.compare(client, SLUG, port, then, service)
-    widened = instance.release("unconditional")
-    with pytest.raises(CheckFailed, match=r"v4 .*: PROOF in production:/fr") as refused:
-        reading.compare(widened, SLUG, port, then, service)
-    assert refused.value.code == "checks.isolation"
+    then = _record(instance, host)
+    assert then.reach is not None
+    assert {name: len(ids) for name, ids in then.reach.shown.items()} == {"v4": 1, "v3": 1}
+    assert [each for each in _check(instance, host, then) if "backend-production" in each] != []
+    instance.release("unconditional")
+    with _fails("checks.isolation", r"v4 .*: PROOF in production:/fr"):
+        _check(instance, host, then)
     for release in ("lost", "ignored"):
-        lost = instance.release(release)
-        with pytest.raises(CheckFailed, match=r"v4 .*: PROOF in production:/backend") as refused:
-            reading.compare(lost, SLUG, port, then, service)
-        assert refused.value.code == "checks.reach"
+        instance.release(release)
+        with _fails("checks.reach", r"v4 .*: PROOF in production:/backend"):
+            _check(instance, host, then)
+
+
+def test_a_grant_that_was_lost_is_found(instance: Instance, host: FakeRunner, service: str) -> None:
+    then, client = _record(instance, host), instance.deployer()
+    organization = identities.organization_id(client)
+    identity = identities.find(client, organization, "backend")
+    assert identity is not None
+    holder = {"identityId": identity.id, "projectId": service}
+    (held,) = list_privileges(client, OF_IDENTITIES, holder)
+    client.delete(f"{OF_IDENTITIES}/{held['id']}")
+    with _fails("checks.reach", r"v4 .*: PROOF in production:/backend"):
+        _check(instance, host, then)
+
+
+def test_a_leak_of_only_the_older_secrets_api_is_found_on_the_host(
+    instance: Instance, host: FakeRunner, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    then, send = _record(instance, host), LoopbackClient._send
+    deployer = agent_login.deployer(host, instance.port)
+
+    def leak(client: LoopbackClient, method: str, target: str, body: object = None) -> object:
+        is_leak = method == "GET" and target.startswith("/api/v3/secrets")
+        token = deployer.token if is_leak else client.token
+        return send(client.with_token(token), method, target, body)
+
+    monkeypatch.setattr(LoopbackClient, "_send", leak)
+    with _fails("checks.isolation", r"v3 .*: PROOF in production:/fr"):
+        _check(instance, host, then)
+    with _fails("checks.isolation", r"v3 of .* another folder"):
+        proof.prove_isolation(host, _plan(), instance.port)
+
+
+def test_a_deployer_of_another_database_can_not_log_in(
+    instance: Instance, host: FakeRunner, service: str
+) -> None:
+    then = _record(instance, host)
+    text = (host.text(agent_login.DEPLOYER_FILE) or "").replace(instance.made.client_secret, "0")
+    host.write(agent_login.DEPLOYER_FILE, text)
+    with _fails("checks.login", "deployer"):
+        _check(instance, host, then)
+
+
+def test_a_value_that_changed_in_the_same_version_is_found(
+    instance: Instance, host: FakeRunner, service: str
+) -> None:
+    then = _record(instance, host)
+    id, secret = next(iter(then.secrets.items()))
+    altered = replace(then, secrets={**then.secrets, id: secret._replace(digest="0" * 64)})
+    with _fails("checks.data", "PROOF in "):
+        _check(instance, host, altered)
 
 
 def test_a_service_of_a_project_renamed_by_hand_is_compared_too(
-    instance: Instance, service: reading.Secrets
+    instance: Instance, host: FakeRunner, service: str
 ) -> None:
-    client, port = instance.deployer(), free_port()
-    project = client.get(f"/api/v1/projects/slug/{SLUG}")["id"]
-    client.patch(f"/api/v1/projects/{project}", json={"slug": "renamed-by-hand"})
-    then = reading.before(client, SLUG, port)
-    assert then is not None
-    assert {name: len(ids) for name, ids in then.shown.items()} == {"v4": 1, "v3": 1}
-    assert "backend-production" in reading.compare(client, SLUG, port, then, service)
+    instance.deployer().patch(f"/api/v1/projects/{service}", json={"slug": "renamed-by-hand"})
+    then = _record(instance, host)
+    assert then.reach is not None
+    assert {name: len(ids) for name, ids in then.reach.shown.items()} == {"v4": 1, "v3": 1}
+    assert [each for each in _check(instance, host, then) if "backend-production" in each] != []
 
 
 def test_access_is_not_compared_without_a_project(
-    instance: Instance, service: reading.Secrets
+    instance: Instance, host: FakeRunner, service: str
 ) -> None:
-    client = instance.deployer()
-    project = client.get(f"/api/v1/projects/slug/{SLUG}")["id"]
-    client.delete(f"/api/v1/projects/{project}")
-    assert reading.before(client, SLUG, free_port()) is None
+    instance.deployer().delete(f"/api/v1/projects/{service}")
+    assert _record(instance, host).reach is None
 
 
 def test_access_is_not_compared_without_working_credentials(
-    instance: Instance, service: reading.Secrets
+    instance: Instance, host: FakeRunner, service: str
 ) -> None:
     client = instance.deployer()
     organization = identities.organization_id(client)
     found = identities.find(client, organization, "backend")
     assert found is not None
     client.delete(f"/api/v1/identities/{found.id}")
-    assert reading.before(client, SLUG, free_port()) is None
+    assert _record(instance, host).reach is None

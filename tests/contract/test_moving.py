@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from infisical_iac.api import contents, rate_limits
+from infisical_iac.agent import contents
+from infisical_iac.api import rate_limits
 from infisical_iac.api.client import Client
 from infisical_iac.api.rate_limits import RateClass, RateLimiter
 from infisical_iac.cli import isolation

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.api import identities, login
+from infisical_iac.agent import identities
+from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.workspace.memory import locate, parse, render

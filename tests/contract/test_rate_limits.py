@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from infisical_iac.api import contents, login, rate_limits
+from infisical_iac.agent import contents
+from infisical_iac.api import login, rate_limits
 from infisical_iac.api.client import Client
 from infisical_iac.api.rate_limits import READS, SECRETS, RateClass, RateLimiter
 from infisical_iac.cli.main import main

@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from infisical_iac.api import contents
+from infisical_iac.agent import contents
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
 from infisical_iac.core.errors import UserError

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from infisical_iac.api import contents
+from infisical_iac.agent import contents
 from infisical_iac.api.rate_limits import RateLimiter
 from infisical_iac.cli.status import survey_values
 from infisical_iac.core import agent, archive, connection

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from infisical_iac.api import instance
+from infisical_iac.agent.login import own_organizations
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
 from infisical_iac.core.errors import SettingsError
@@ -123,4 +123,4 @@ def test_the_administrator_is_logged_in_once_and_only_on_demand(
         monkeypatch.setenv("INFISICAL_ADMIN_PASSWORD", PASSWORD)
         admin = reached.admin()
         assert reached.admin() is admin
-        assert [each.name for each in instance.own_organizations(admin)] == ["ChainAlign"]
+        assert [each.name for each in own_organizations(admin)] == ["ChainAlign"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from infisical_iac.agent.health import DRIFT, RELEASES
+from infisical_iac.agent.login import own_organizations
 from infisical_iac.agent.observed import DAY, HOUR, MINUTE
-from infisical_iac.api import instance
 from tests.e2e import dying_rotation
 from tests.e2e.configured import ConfiguredHost
 from tests.e2e.dying_script import KILLED
@@ -272,7 +272,7 @@ def _check_drift(on: Causing, status: int) -> None:
 
 def _give_access(on: Causing) -> None:
     with administrator(on.host) as client:
-        (own,) = instance.own_organizations(client)
+        (own,) = own_organizations(client)
         made = {"name": _STRANGER, "organizationId": own.id, "role": "admin"}
         client.post("/api/v1/identities", json=made)
     _check_drift(on, 2)

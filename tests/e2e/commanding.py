@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import paramiko
 
-from infisical_iac.api import contents
+from infisical_iac.agent import contents
 from infisical_iac.core.errors import UserError
 from infisical_iac.stack import paths
 from tests.cluster.hosts import Cluster

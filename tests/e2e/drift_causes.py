@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from infisical_iac.api import identities, instance
-from infisical_iac.api.client import Client
-from infisical_iac.api.identities import (
+from infisical_iac.agent import identities
+from infisical_iac.agent.identities import (
     client_secrets,
     patch_universal_auth,
     revoke_client_secret,
     universal_auth_path,
 )
+from infisical_iac.agent.login import own_organizations
+from infisical_iac.api import instance
+from infisical_iac.api.client import Client
 from tests.e2e.inspection import administrator, deployer, place
 from tests.staging.host import StagingHost
 
@@ -135,5 +137,5 @@ def open_signup(host: StagingHost) -> None:
 
 def rename_organization(host: StagingHost) -> None:
     with administrator(host) as client:
-        (own,) = instance.own_organizations(client)
+        (own,) = own_organizations(client)
         instance.rename_organization(client, own.id, "Renamed")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from infisical_iac.api import identities
+from infisical_iac.agent import identities
 from infisical_iac.stack import compose, keys
 from infisical_iac.workspace import bootstrap, converge, credentials
 from infisical_iac.workspace import reconcile as workspace_operation

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from infisical_iac.api import contents
+from infisical_iac.agent import contents
 from tests.e2e import inspection
 from tests.staging.host import StagingHost
 

@@ -9,7 +9,8 @@ from pathlib import PurePath
 import paramiko
 from pydantic import TypeAdapter
 
-from infisical_iac.api import contents, login
+from infisical_iac.agent import contents
+from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.tunnel import SSHTransport
 from infisical_iac.workspace import canary

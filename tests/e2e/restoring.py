@@ -9,7 +9,8 @@ from typing import Any
 
 from pyrage.x25519 import Identity
 
-from infisical_iac.api import contents, login
+from infisical_iac.agent import contents
+from infisical_iac.api import login
 from tests.e2e import inspection
 from tests.e2e.backing import inventory
 from tests.e2e.running import PROGRAM, Done, infisical_iac

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from paramiko import RSAKey
 
-from infisical_iac.api import contents
+from infisical_iac.agent import contents
 from infisical_iac.core.host_keys import VARIABLE, read_key
 from infisical_iac.workspace import canary
 from tests.e2e import backing

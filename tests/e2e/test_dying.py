@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from infisical_iac.api.client import all_of
+from infisical_iac.agent.api import all_of
 from tests.e2e import dying, inspection
 from tests.e2e.conftest import assert_converged
 from tests.e2e.inspection import administrator, deployer, reset_stack

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.api import contents, identities, login
+from infisical_iac.agent import contents, identities
+from infisical_iac.api import login
 from infisical_iac.core.errors import ApiError
 from tests.e2e import dying_request, giving_up
 from tests.e2e.configured import ConfiguredHost, take_back

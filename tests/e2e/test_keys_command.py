@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.api import identities
+from infisical_iac.agent import identities
 from infisical_iac.core.errors import ApiError
 from tests.e2e import backing, dying_rotation, inspection, restoring
 from tests.e2e.backing import LOCAL, inventory, restic, sql

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from infisical_iac.api import contents
+from infisical_iac.agent import contents
 from infisical_iac.core.errors import UserError
 from tests.contract.test_webhooks import TARGET, hook
 from tests.e2e import backing

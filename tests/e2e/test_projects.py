@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.api import contents
+from infisical_iac.agent import contents
 from tests.e2e import inspection, upgrading
 from tests.e2e.running import infisical_iac
 from tests.e2e.upgrading import LOSES, NEWER, WAS, Upgrading

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.api import identities
-from infisical_iac.api.identities import revoke_client_secret
+from infisical_iac.agent import identities
+from infisical_iac.agent.identities import revoke_client_secret
 from tests.e2e import drilling, dying_script, giving_up, inspection, restoring
 from tests.e2e.backing import count, sql
 from tests.e2e.dying_script import KILLED

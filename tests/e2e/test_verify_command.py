@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from infisical_iac.api import identities
+from infisical_iac.agent import identities
 from infisical_iac.workspace.oidc import oidc_path
 from tests.e2e import inspection
 from tests.e2e.configured import WORKSPACE, ConfiguredHost, take_back

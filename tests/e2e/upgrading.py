@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from infisical_iac.agent import contents
 from infisical_iac.agent.releases import RELEASES
-from infisical_iac.api import contents
 from tests.e2e import giving_up, inspection
 from tests.e2e.backing import gateway, inventory, sql
 from tests.e2e.running import PROGRAM, Done, infisical_iac

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infisical_iac.api import contents
+from infisical_iac.agent import contents
 from tests.e2e.inspection import PROJECT, deployer, env_file
 from tests.e2e.web import ask
 from tests.staging import ingress

@@ -147,6 +147,11 @@ def _errors(node: ast.AST, known: _Known) -> Iterator[tuple[str, tuple[str, str]
                 if each.arg == "code":
                     for text in _templates(sentence, known):
                         yield _template(each.value, known.constants), UserError(text).split()
+        case ast.Call(func=ast.Name(id="make_failure"), args=[code, sentence, *rest]):
+            # A code of the agent, which may be a constant's.
+            literal = ast.Constant(_template(code, known.constants))
+            call = ast.Call(ast.Name("failure"), [literal, sentence, *rest], [])
+            yield from _errors(call, known)
         case ast.Call(args=[ast.Constant(value=str(code)), sentence, *rest]):
             # The code, the message, and a remedy of its own.
             for text in _templates(sentence, known):

@@ -6,7 +6,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
-from infisical_iac.api import client
+from infisical_iac.agent import api
 from infisical_iac.workspace import isolation
 
 # No deadline for an example: another process may use the processor, and benchmarks measure times.
@@ -36,4 +36,4 @@ def _privileges_are_enforced(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _requests_are_sent_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     # A fake in memory answers at once: threads would take as long again.
-    monkeypatch.setattr(client, "_MOST_AT_ONCE", 1)
+    monkeypatch.setattr(api, "_MOST_AT_ONCE", 1)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from infisical_iac.api.identities import ClientSecret
+from infisical_iac.agent.identities import ClientSecret
 from infisical_iac.workspace.credential_file import Credential
 from infisical_iac.workspace.credentials import is_made_for
 from infisical_iac.workspace.model import ServiceAccount

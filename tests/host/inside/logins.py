@@ -6,7 +6,8 @@ from typing import NamedTuple, TypeVar
 
 import pytest
 
-from infisical_iac.api.client import Client, gather
+from infisical_iac.agent.api import gather
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.workspace.credential_file import Credential, parse
 from infisical_iac.workspace.credentials import path

@@ -5,17 +5,18 @@ from functools import partial
 
 import pytest
 
-from infisical_iac.api import contents
-from infisical_iac.api.client import Client, gather
-from infisical_iac.api.identities import client_secrets
+from infisical_iac.agent import contents
+from infisical_iac.agent.api import gather
+from infisical_iac.agent.identities import client_secrets
+from infisical_iac.agent.isolation import Generation, IsolationPlace
+from infisical_iac.agent.privileges import are_equal
+from infisical_iac.api.client import Client
 from infisical_iac.workspace.access import is_granted
 from infisical_iac.workspace.converge import list_blocked
 from infisical_iac.workspace.credential_file import Credential
 from infisical_iac.workspace.goal import Goal, Layout
-from infisical_iac.workspace.isolation import Generation, IsolationPlace
 from infisical_iac.workspace.model import Account, ServiceAccount, Workspace
 from infisical_iac.workspace.oidc import oidc_fields
-from infisical_iac.workspace.privileges import are_equal
 from infisical_iac.workspace.state import AccountState, Actual
 from tests.host.connection import Connection
 from tests.host.inside.client_secrets import find_problem

@@ -4,9 +4,11 @@ from uuid import uuid4
 
 import pytest
 
-from infisical_iac.api import identities, instance
+from infisical_iac.agent import identities
+from infisical_iac.agent.identities import universal_auth
+from infisical_iac.agent.login import is_initialized
+from infisical_iac.api import instance
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import universal_auth
 from infisical_iac.core.errors import ApiError
 from infisical_iac.core.settings import Settings
 from infisical_iac.workspace.bootstrap import seats_drift
@@ -50,7 +52,7 @@ def test_infisical_has_redis(api: Client) -> None:
 
 
 def test_infisical_is_set_up(api: Client) -> None:
-    assert instance.is_initialized(api)
+    assert is_initialized(api)
 
 
 def test_nobody_can_sign_up(api: Client) -> None:

@@ -275,7 +275,9 @@ def test_a_change_that_is_killed_anywhere_reaches_an_end_and_loses_no_write(
     assert number > 60
 
 
-def test_writes_to_data_that_were_given_up_are_counted(world: _World, host: FakeEngine) -> None:
+def test_writes_to_data_that_were_given_up_are_counted(
+    world: _World, host: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.failing, world.writes = {"open"}, True
     host.started[:] = ["2026-11-25T10:00:00Z"]
     start = world.start
@@ -284,8 +286,7 @@ def test_writes_to_data_that_were_given_up_are_counted(world: _World, host: Fake
         host.started[:] = ["2026-11-25T10:20:00Z"]
         start(runner, **more)
 
-    world.start = start_again  # type: ignore[method-assign]
-    stack.start = start_again  # type: ignore[assignment]
+    monkeypatch.setattr(stack, "start", start_again)
     (given_up,) = _run(host).kept["given_up"]
     assert (given_up["name"], given_up["writes"]) == (_GIVEN_UP, 42)
     assert given_up["images"] == ("infisical:1", "postgres:1")

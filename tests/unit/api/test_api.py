@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.api import client as api_client
-from infisical_iac.api import identities, instance
-from infisical_iac.api.client import Client, all_of, gather
-from infisical_iac.api.identities import (
+from infisical_iac.agent import api as agent_api
+from infisical_iac.agent import identities
+from infisical_iac.agent.api import all_of, gather
+from infisical_iac.agent.identities import (
     attach_universal_auth,
     client_secrets,
     create_client_secret,
@@ -19,6 +19,9 @@ from infisical_iac.api.identities import (
     revoke_client_secret,
     universal_auth,
 )
+from infisical_iac.agent.login import Organization, is_initialized
+from infisical_iac.api import instance
+from infisical_iac.api.client import Client
 from tests.unit.fake_infisical import FakeInfisical
 from tests.unit.fake_state import ORGANIZATION
 
@@ -52,7 +55,7 @@ def test_all_items_are_read_from_pages_smaller_than_requested() -> None:
 
 @pytest.fixture
 def _in_parallel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_client, "_MOST_AT_ONCE", 8)
+    monkeypatch.setattr(agent_api, "_MOST_AT_ONCE", 8)
 
 
 @pytest.mark.usefixtures("_in_parallel")
@@ -94,7 +97,7 @@ def test_the_instance_reports_whether_it_is_set_up_and_open(
     fake: FakeInfisical, client: Client
 ) -> None:
     fake.config = {"initialized": True, "allowSignUp": False}
-    assert instance.is_initialized(client)
+    assert is_initialized(client)
     assert not instance.signup_is_open(client)
 
 
@@ -112,7 +115,7 @@ def test_the_census_counts_super_admins_and_organizations(
     ]
     assert instance.census(client) == instance.Census(
         super_admins=["admin@example.com"],
-        organizations=[instance.Organization(ORGANIZATION, "ChainAlign")],
+        organizations=[Organization(ORGANIZATION, "ChainAlign")],
     )
 
 

@@ -29,9 +29,9 @@ class Server:
         self.requests: list[httpx.Request] = []
 
     def client(self, token: str | None = None) -> Client:
-        return Client("http://infisical:8080", httpx.MockTransport(self._handle), token)
+        return Client("http://infisical:8080", httpx.MockTransport(self.handle), token)
 
-    def _handle(self, request: httpx.Request) -> httpx.Response:
+    def handle(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):

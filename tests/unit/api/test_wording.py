@@ -1,9 +1,10 @@
 """Test the wording of messages about answers of Infisical. Other tests assert codes and facts."""
 
-import httpx
+import json
+
 import pytest
 
-from infisical_iac.api.client import api_error, read_error
+from infisical_iac.agent.answers import explain_error, read_error
 from infisical_iac.api.rate_limits import SECRETS, RateLimiter
 
 
@@ -47,7 +48,7 @@ from infisical_iac.api.rate_limits import SECRETS, RateLimiter
     ],
 )
 def test_wording_of_refused_requests(status: int, error: str, message: str, sentence: str) -> None:
-    assert str(api_error(status, error, message, "GET", "/api/x")) == sentence
+    assert explain_error(status, error, message, "GET", "/api/x").sentence == sentence
 
 
 @pytest.mark.parametrize(
@@ -60,9 +61,9 @@ def test_wording_of_refused_requests(status: int, error: str, message: str, sent
 def test_wording_of_a_failure_that_an_issuer_may_cause(sent: dict[str, str], issuer: str) -> None:
     body = {"error": "InternalServerError", "message": "Something went wrong"}
     path = "/api/v1/auth/oidc-auth/login"
-    failed = read_error(httpx.Response(500, json=body), "POST", path, sent=sent)
+    failed = read_error(500, "", None, json.dumps(body).encode(), "POST", path, sent=sent)
     assert failed.code == "api.issuer"
-    assert str(failed) == (
+    assert failed.sentence == (
         f"POST {path} was answered 500 InternalServerError: Something went wrong; check that "
         f"Infisical can resolve and reach {issuer}, and that a token has a subject and an "
         "audience; else read the log of Infisical, whose database may be down"

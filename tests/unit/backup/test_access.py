@@ -1,6 +1,6 @@
 """Test the report of access that a restore turned back: revoked or made since the snapshot."""
 
-from infisical_iac.api.identities import create_client_secret
+from infisical_iac.agent.identities import create_client_secret
 from infisical_iac.backup.restore import AccessChanges, compare_access, read_access
 from tests.unit.fake_infisical import FakeInfisical
 from tests.unit.fake_people import ADMIN_TOKEN

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from infisical_iac.agent.keys import KitContents
+from infisical_iac.agent.proof_model import Before
 from infisical_iac.api.client import Client
 from infisical_iac.backup import kit_host, restore, restore_deploy, snapshot
 from infisical_iac.backup.manifest import Manifest
@@ -20,7 +21,6 @@ from infisical_iac.core.journal import Journal
 from infisical_iac.host.site import Site
 from infisical_iac.stack import edge, session
 from infisical_iac.workspace import canary, checks, reconcile
-from infisical_iac.workspace.checks import Before
 from infisical_iac.workspace.credential_file import Credential, render
 from infisical_iac.workspace.load import load
 from tests.unit import clusters

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from infisical_iac.api.identities import ClientSecret
+from infisical_iac.agent.identities import ClientSecret
 from infisical_iac.cli import credentials as commands
 from infisical_iac.core.errors import UserError
 from infisical_iac.workspace import reach

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from infisical_iac.api.identities import ClientSecret
+from infisical_iac.agent.identities import ClientSecret
 from infisical_iac.workspace.credential_file import Credential, Replaced
 from infisical_iac.workspace.model import ServiceAccount
 from tests.host.inside.client_secrets import find_problem

@@ -8,8 +8,10 @@ from typing import TypeVar
 import pytest
 
 import infisical_iac
+from infisical_iac.agent.answers import AnswerError, NoAnswer
+from infisical_iac.agent.runner import Failure
 from infisical_iac.core import errors
-from infisical_iac.core.errors import CommandFailed, Refused, SettingsError, UserError
+from infisical_iac.core.errors import CheckFailed, CommandFailed, Refused, SettingsError, UserError
 
 _T = TypeVar("_T", bound=ast.AST)
 _TREE = {
@@ -17,6 +19,7 @@ _TREE = {
     for name, found in vars(errors).items()
     if isinstance(found, type) and issubclass(found, UserError)
 }
+_OF_THE_AGENT = ("AnswerError", "NoAnswer", "NoLogin")
 _BASES = ("Error", "Exception", "Refused", "Refusal", "Failed")
 
 
@@ -47,8 +50,21 @@ def test_there_are_at_most_a_dozen_error_classes() -> None:
         for each in _nodes(ast.ClassDef)
         if any(ast.unparse(base).endswith(_BASES) for base in each.bases)
     ]
-    assert len(found) <= 12, found
-    assert set(found) >= _TREE.keys()
+    own = [each for each in found if each not in _OF_THE_AGENT]
+    assert len(own) <= 12, own
+    assert set(own) >= _TREE.keys()
+
+
+def test_the_agent_fails_with_a_code_and_has_few_classes_of_its_own() -> None:
+    """Its errors are RuntimeErrors with a Failure, and these are the ones that it catches."""
+    found = [
+        each.name
+        for each in _nodes(ast.ClassDef)
+        if any(ast.unparse(base) == "RuntimeError" for base in each.bases)
+    ]
+    assert sorted(found) == sorted(_OF_THE_AGENT)
+    assert issubclass(errors.ApiError, AnswerError)
+    assert issubclass(errors.Unreachable, NoAnswer)
 
 
 def test_each_error_class_is_drawn_in_the_docstring() -> None:
@@ -79,6 +95,33 @@ def test_a_more_specific_code_begins_with_the_code_of_its_class() -> None:
     }
     assert ("SettingsError", "settings.unknown_key") in given
     assert [each for each in given if not each[1].startswith(f"{_TREE[each[0]].code}.")] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("checks.data", CheckFailed),
+        ("refused.newer_tool", Refused),
+        ("not_bootstrapped", errors.NotBootstrapped),
+        ("unreachable", errors.Unreachable),
+        ("error", UserError),
+        ("command.timeout", CommandFailed),
+        ("api.permission", CommandFailed),
+    ],
+)
+def test_a_failure_of_the_agent_has_the_class_of_its_code(code: str, kind: type[UserError]) -> None:
+    with pytest.raises(UserError) as failed, errors.agent_failures():
+        raise RuntimeError(Failure(code, "it is full", "free space"))
+    assert type(failed.value) is kind
+    assert failed.value.code == code
+    assert failed.value.split() == ("it is full", "free space")
+
+
+def test_other_errors_than_failures_of_the_agent_stay_as_they_are() -> None:
+    for error in (RuntimeError("a defect"), Refused("not now")):
+        with pytest.raises(type(error)) as raised, errors.agent_failures():
+            raise error
+        assert raised.value is error
 
 
 def test_an_error_without_a_code_has_the_code_of_its_class() -> None:

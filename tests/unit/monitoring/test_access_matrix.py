@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.api.identities import Identity
+from infisical_iac.agent.identities import Identity
 from infisical_iac.monitoring.access_matrix import (
     AccessHolder,
     Cell,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from infisical_iac.api.identities import ClientSecret
+from infisical_iac.agent.identities import ClientSecret
 from infisical_iac.core.errors import UserError
 from infisical_iac.workspace import credentials
 from infisical_iac.workspace.actual import read

@@ -124,7 +124,7 @@ def test_only_a_name_that_the_server_accepts_is_sent(
 ) -> None:
     sent: list[str] = []
     own = [SimpleNamespace(id="organization-1", name="Other")]
-    monkeypatch.setattr(instance, "own_organizations", lambda _: own)
+    monkeypatch.setattr(bootstrap, "own_organizations", lambda _: own)
     monkeypatch.setattr(instance, "rename_organization", lambda _, __, given: sent.append(given))
 
     def end(_: str) -> Any:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infisical_iac.agent.privileges import are_equal
 from infisical_iac.workspace.model import ServiceAccount
-from infisical_iac.workspace.privileges import are_equal
 
 ACCOUNT = ServiceAccount("backend", "production", "/backend", ("/shared",), 1800, 86400)
 OWN, SHARED = ACCOUNT.grants

@@ -7,7 +7,7 @@ from contextlib import suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infisical_iac.api.identities import MARKER
+from infisical_iac.agent.identities import MARKER
 from infisical_iac.workspace.goal import Memory
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Isolation, Workspace

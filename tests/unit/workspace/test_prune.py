@@ -2,8 +2,8 @@
 
 import pytest
 
-from infisical_iac.api import identities
-from infisical_iac.api.identities import attach_universal_auth, create_client_secret
+from infisical_iac.agent import identities
+from infisical_iac.agent.identities import attach_universal_auth, create_client_secret
 from infisical_iac.workspace.goal import Memory
 from tests.unit.deployment import folder, import_of, update
 from tests.unit.remembering_deployment import (

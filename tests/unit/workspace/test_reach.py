@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.api import contents, login
+from infisical_iac.agent import contents
+from infisical_iac.api import login
 from infisical_iac.core import remote
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.validation import is_confidential

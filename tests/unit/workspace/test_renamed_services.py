@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from infisical_iac.agent.privileges import PRIVILEGE
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.journal import Journal
 from infisical_iac.workspace import credentials, reconcile
@@ -15,7 +16,7 @@ from infisical_iac.workspace.credentials import Step, plan
 from infisical_iac.workspace.goal import Memory
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import remember
-from infisical_iac.workspace.model import PRIVILEGE, Workspace
+from infisical_iac.workspace.model import Workspace
 from tests.unit.deployment import TEXT, folder, update
 from tests.unit.remembering_deployment import RememberingDeployment, apply_whole
 from tests.unit.workspace_file import HEAD

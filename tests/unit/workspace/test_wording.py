@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infisical_iac.agent import proof
 from infisical_iac.agent.keys import KeysState
-from infisical_iac.core.errors import CheckFailed, FileError, Refused, SettingsError, UserError
-from infisical_iac.core.settings import load as load_settings
+from infisical_iac.agent.proof_model import Before
+from infisical_iac.agent.public_address import PublicAddress
+from infisical_iac.core.errors import (
+    CheckFailed,
+    FileError,
+    Refused,
+    SettingsError,
+    UserError,
+    agent_failures,
+)
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import keys
-from infisical_iac.workspace import canary, checks
+from infisical_iac.workspace import canary
 from infisical_iac.workspace.access import describe_access
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.checks import Before
 from infisical_iac.workspace.credentials import create, plan
 from infisical_iac.workspace.goal import Memory
 from infisical_iac.workspace.load import load
@@ -23,10 +31,10 @@ from infisical_iac.workspace.plan import apply_plan, compute_plan
 from infisical_iac.workspace.preflight import admin_password, refuse, refuse_unfinished_scaling
 from infisical_iac.workspace.reconcile import decide
 from infisical_iac.workspace.second_factor import Account, SecondFactors
+from tests.unit.agent.fake_runner import FakeRunner
 from tests.unit.deployment import TEXT, Deployment
 from tests.unit.held import DESIRED
 from tests.unit.people_deployment import PEOPLE, PeopleDeployment
-from tests.unit.settings_of import defaults
 from tests.unit.workspace_file import DELIVERED, HEAD
 
 if TYPE_CHECKING:
@@ -171,12 +179,12 @@ def test_wording_of_a_lost_encryption_key() -> None:
 
 
 def test_wording_of_a_public_address_that_no_longer_answers(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    settings = load_settings(defaults(site_url="https://secrets.example.com"))
-    monkeypatch.setattr(checks, "is_public", lambda *_, **__: False)
-    with pytest.raises(CheckFailed) as failed:
-        checks.check_public_address(settings, Before({}, public=True), None)
+    monkeypatch.setattr(proof, "is_public", lambda *_, **__: False)
+    address = PublicAddress("https://secrets.example.com")
+    with pytest.raises(CheckFailed) as failed, agent_failures():
+        proof.check_opened(FakeRunner(tmp_path), address, Before({}, public=True))
     assert str(failed.value) == ("https://secrets.example.com no longer answers, as it did before")
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infisical_iac.api.identities import MARKER
+from infisical_iac.agent.identities import MARKER
 from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.goal import Memory

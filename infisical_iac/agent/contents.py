@@ -1,51 +1,114 @@
-"""Read a project by its slug, and the folders and secrets of an environment."""
+"""Read projects by what the host remembers, and the folders and secrets of an environment."""
 
+import json
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from infisical_iac.api.client import Client, gather_by
-from infisical_iac.core.errors import ApiError
+from infisical_iac.agent.answers import AnswerError
+from infisical_iac.agent.api import ApiClient, gather, gather_by
 
 Json = dict[str, Any]
 
 
-def project(client: Client, slug: str) -> Json | None:
+def project(client: ApiClient, slug: str) -> Json | None:
     """Return the project of a slug, None if there is none."""
     return client.find(f"/api/v1/projects/slug/{slug}")
 
 
-def project_of(client: Client, id: str) -> Json:
+# What `apply` remembers of the projects that it made.
+MEMORY = "/etc/infisical/workspace.json"
+
+
+@dataclass(frozen=True)
+class KnownProjects:
+    """The projects that hold this host's secrets, as the last `apply` has recorded them.
+
+    Attributes:
+        project, slug: the id and the slug of the one project; empty without one.
+        parts: the ids of the projects of the isolation `projects`.
+        fell_back: whether the isolation is `projects` because the server enforces no privileges.
+    """
+
+    project: str = ""
+    slug: str = ""
+    parts: tuple[str, ...] = ()
+    fell_back: bool = False
+
+
+def parse_known(text: str) -> KnownProjects:
+    """Return the projects in the content of MEMORY; none for another content."""
+    try:
+        found = json.loads(text or "{}")
+        project = found.get("project") or {}
+        parts = [each["project"]["id"] for each in (found.get("parts") or {}).values()]
+        return KnownProjects(
+            str(project.get("id", "")),
+            str(project.get("slug", "")),
+            tuple(each for each in map(str, parts) if each),
+            found.get("fell_back") is True,
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return KnownProjects()
+
+
+def find_project(client: ApiClient, slug: str, known: KnownProjects) -> tuple[Json | None, str]:
+    """Return the project of a slug or None, and the id of another project that took the slug.
+
+    The project is the one remembered under this slug, even if it was renamed since.
+    """
+    named = project(client, slug)
+    if not known.project or known.slug != slug or (named and named["id"] == known.project):
+        return named, ""
+    now = slug_of(client, known.project)
+    found = project(client, now) if now else None
+    return (found, named["id"] if named else "") if found else (named, "")
+
+
+def projects_of(client: ApiClient, slug: str, known: KnownProjects) -> list[Json]:
+    """Return the projects that hold the secrets, also those renamed by hand.
+
+    These are the project of the slug, and the parts. Both exist while secrets move between them.
+    """
+    one = find_project(client, slug, known)[0]
+    paths = [f"/api/v1/projects/{id}" for id in known.parts]
+    parts = gather(partial(client.find, path, absent=(403, 404)) for path in paths)
+    return [*([one] if one else []), *(each["project"] for each in parts if each)]
+
+
+def project_of(client: ApiClient, id: str) -> Json:
     """Return the project of an id."""
     return dict(client.get(f"/api/v1/projects/{id}")["project"])
 
 
-def projects(client: Client) -> list[Json]:
+def projects(client: ApiClient) -> list[Json]:
     """Return the projects for secrets that the client may see, as the server lists them."""
     answer = client.get("/api/v1/projects", params={"type": "secret-manager"})
     return list(answer["projects"])
 
 
-def slug_of(client: Client, id: str) -> str | None:
+def slug_of(client: ApiClient, id: str) -> str | None:
     """Return the current slug of a project, None if it is gone or the client may not see it."""
     found = client.find(f"/api/v1/projects/{id}", absent=(403, 404))
     return str(found["project"]["slug"]) if found else None
 
 
-def folders(client: Client, project: str, environment: str) -> dict[str, str]:
+def folders(client: ApiClient, project: str, environment: str) -> dict[str, str]:
     """Return the ids of all folders of an environment but its root, by path."""
     at = {"projectId": project, "environment": environment, "path": "/", "recursive": "true"}
     listed = client.get("/api/v2/folders", params=at)["folders"]
     return {each["relativePath"]: each["id"] for each in listed}
 
 
-def secrets_of(client: Client, project: Json, *, values: bool = True) -> dict[str, list[Json]]:
+def secrets_of(client: ApiClient, project: Json, *, values: bool = True) -> dict[str, list[Json]]:
     """Return all secrets of a project by the slug of the environment, as `secrets` lists them."""
     slugs = [each["slug"] for each in project["environments"]]
     return gather_by(slugs, lambda slug: secrets(client, project["id"], slug, values=values))
 
 
 def secrets(
-    client: Client,
+    client: ApiClient,
     project: str,
     environment: str,
     *,
@@ -79,7 +142,7 @@ def path_of(name: str) -> str:
 
 
 def secret(
-    client: Client,
+    client: ApiClient,
     project: str,
     environment: str,
     folder: str,
@@ -102,13 +165,13 @@ def secret(
     }
     try:
         return dict(client.get(path_of(name), params=query)["secret"])
-    except ApiError as error:
+    except AnswerError as error:
         if error.status != 404:
             raise
         return None
 
 
-def is_visible(client: Client, project: str, environment: str, folder: str, name: str) -> bool:
+def is_visible(client: ApiClient, project: str, environment: str, folder: str, name: str) -> bool:
     """Return whether the client may see a secret of a folder, even if the secret does not exist.
 
     A list of secrets does not show that: for a folder that the client may not see, the list is
@@ -123,7 +186,7 @@ def is_visible(client: Client, project: str, environment: str, folder: str, name
     }
     try:
         client.get(path_of(name), params=query)
-    except ApiError as error:
+    except AnswerError as error:
         if error.status not in (403, 404):
             raise
         return error.status == 404

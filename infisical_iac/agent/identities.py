@@ -11,14 +11,14 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from infisical_iac.api.client import Client, all_of, gather
-from infisical_iac.api.instance import Organization
+from infisical_iac.agent.api import ApiClient, all_of, gather
+from infisical_iac.agent.login import Organization
 
 MARKER = {"key": "managed-by", "value": "infisical-iac"}
 DEPLOYER = "infisical-iac-deployer"
 DEPLOYER_SECRET = "infisical-iac: deployer"
 _MARK = (MARKER["key"], MARKER["value"])
-_organizations: WeakKeyDictionary[Client, Organization] = WeakKeyDictionary()
+_organizations: WeakKeyDictionary[ApiClient, Organization] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Identity:
         return _MARK in self.metadata
 
 
-def organization(client: Client) -> Organization:
+def organization(client: ApiClient) -> Organization:
     """Return the organization of the machine identity whose token the client has.
 
     An identity never changes its organization, so each client is asked once.
@@ -62,18 +62,18 @@ def organization(client: Client) -> Organization:
     return _organizations[client]
 
 
-def organization_id(client: Client) -> str:
+def organization_id(client: ApiClient) -> str:
     """Return the id of the organization of the client's machine identity."""
     return organization(client).id
 
 
-def find(client: Client, organization: str, name: str) -> Identity | None:
+def find(client: ApiClient, organization: str, name: str) -> Identity | None:
     """Return this project's own identity of a name; the oldest if there are several."""
     return find_all(client, organization, {name: ""}).get(name)
 
 
 def find_all(
-    client: Client,
+    client: ApiClient,
     organization: str,
     names: Mapping[str, str],
     known: Mapping[str, str] | None = None,
@@ -112,12 +112,12 @@ def _known_ids(
     return [id for each in (name, former) if (id := known.get(each, "")) in there][:1]
 
 
-def everybody(client: Client, organization: str) -> list[dict[str, Any]]:
+def everybody(client: ApiClient, organization: str) -> list[dict[str, Any]]:
     """Return all identities of an organization, as the server lists them."""
     return [each["identity"] for each in in_organization(client, organization)]
 
 
-def in_organization(client: Client, organization: str) -> list[dict[str, Any]]:
+def in_organization(client: ApiClient, organization: str) -> list[dict[str, Any]]:
     """Return the memberships of an organization's identities, as the server lists them."""
     return all_of(client, "/api/v1/identities", "identities", {"orgId": organization})
 
@@ -126,22 +126,22 @@ def _age(read: dict[str, Any]) -> tuple[str, str]:
     return read["createdAt"], read["identity"]["id"]
 
 
-def memberships(client: Client, project: str) -> list[dict[str, Any]]:
+def memberships(client: ApiClient, project: str) -> list[dict[str, Any]]:
     """Return the identities in a project of Infisical, as the server lists them."""
     path = f"/api/v1/projects/{project}/memberships/identities"
     return all_of(client, path, "identityMemberships")
 
 
-def read_all(client: Client, ids: Iterable[str]) -> list[Identity]:
+def read_all(client: ApiClient, ids: Iterable[str]) -> list[Identity]:
     """Return identities, without those that were deleted since they were listed."""
     return [_identity(each) for each in _read_all(client, ids)]
 
 
-def _read_all(client: Client, ids: Iterable[str]) -> list[dict[str, Any]]:
+def _read_all(client: ApiClient, ids: Iterable[str]) -> list[dict[str, Any]]:
     return [each for each in gather(partial(_read, client, id) for id in ids) if each]
 
 
-def _read(client: Client, id: str) -> dict[str, Any] | None:
+def _read(client: ApiClient, id: str) -> dict[str, Any] | None:
     found = client.find(f"/api/v1/identities/{id}")  # it may be gone since it was listed
     return found and dict(found["identity"])
 
@@ -169,7 +169,7 @@ def marking(identity: Identity) -> list[dict[str, str]]:
     return [MARKER, *({"key": key, "value": value} for key, value in others)]
 
 
-def create(client: Client, organization: str, name: str, role: str = "no-access") -> Identity:
+def create(client: ApiClient, organization: str, name: str, role: str = "no-access") -> Identity:
     """Create an identity; call `find` first, since names are not unique."""
     answer = client.post("/api/v1/identities", json=creation(organization, name, role))["identity"]
     return Identity(answer["id"], answer["name"], role, metadata=(_MARK,))
@@ -273,20 +273,20 @@ def universal_auth_path(id: str) -> str:
 
 
 def universal_auth(
-    client: Client, id: str, absent: Collection[int] = (404,)
+    client: ApiClient, id: str, absent: Collection[int] = (404,)
 ) -> UniversalAuth | None:
     """Return the universal auth of an identity, None if the status is in `absent`."""
     found = client.find(universal_auth_path(id), absent=absent)
     return _auth(found) if found else None
 
 
-def attach_universal_auth(client: Client, id: str, ttl: int, max_ttl: int) -> UniversalAuth:
+def attach_universal_auth(client: ApiClient, id: str, ttl: int, max_ttl: int) -> UniversalAuth:
     """Give an identity universal auth, which it must not have yet."""
     body = auth_body(auth_fields(ttl, max_ttl))
     return _auth(client.post(universal_auth_path(id), json=body))
 
 
-def patch_universal_auth(client: Client, id: str, ttl: int, max_ttl: int) -> UniversalAuth:
+def patch_universal_auth(client: ApiClient, id: str, ttl: int, max_ttl: int) -> UniversalAuth:
     """Set all fields of the universal auth of an identity to the desired ones."""
     body = auth_body(auth_fields(ttl, max_ttl))
     return _auth(client.patch(universal_auth_path(id), json=body))
@@ -309,7 +309,7 @@ def _range(trusted: Mapping[str, Any]) -> str:
     return str(trusted["ipAddress"]) + ("" if prefix is None else f"/{prefix}")
 
 
-def client_secrets(client: Client, id: str) -> list[ClientSecret]:
+def client_secrets(client: ApiClient, id: str) -> list[ClientSecret]:
     """Return the client secrets of an identity with universal auth, without revoked ones."""
     answer = client.get(f"{universal_auth_path(id)}/client-secrets")
     return [
@@ -332,7 +332,9 @@ def _client_secret(data: dict[str, Any]) -> ClientSecret:
     )
 
 
-def create_client_secret(client: Client, id: str, description: str, *, ttl: int = 0) -> NewSecret:
+def create_client_secret(
+    client: ApiClient, id: str, description: str, *, ttl: int = 0
+) -> NewSecret:
     """Make a client secret that is never used up, and lives for `ttl` seconds; 0 for ever."""
     answer = client.post(
         f"{universal_auth_path(id)}/client-secrets",
@@ -341,6 +343,6 @@ def create_client_secret(client: Client, id: str, description: str, *, ttl: int 
     return NewSecret(_client_secret(answer["clientSecretData"]), answer["clientSecret"])
 
 
-def revoke_client_secret(client: Client, id: str, secret_id: str) -> None:
+def revoke_client_secret(client: ApiClient, id: str, secret_id: str) -> None:
     """Revoke a client secret, and with it the tokens that were issued for it."""
     client.post(f"{universal_auth_path(id)}/client-secrets/{secret_id}/revoke", json={})

@@ -2,18 +2,18 @@
 
 from collections.abc import Collection
 
-from infisical_iac.workspace.reading import (
+from infisical_iac.agent.reading import (
     Differences,
     ReadSecret,
     Secrets,
     compare_secrets,
     list_names,
-    secret,
+    read_secret,
 )
 
 
 def _secret(value: str, version: int = 1, name: str = "TOKEN") -> ReadSecret:
-    return secret(
+    return read_secret(
         "production",
         {
             "secretPath": "/backend",
@@ -21,6 +21,7 @@ def _secret(value: str, version: int = 1, name: str = "TOKEN") -> ReadSecret:
             "version": version,
             "secretValue": value,
         },
+        b"key",
     )
 
 
