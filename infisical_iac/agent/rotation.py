@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from infisical_iac.agent import stack
+from infisical_iac.agent import proof, proof_steps, stack
 from infisical_iac.agent.database import KEYS, Database, find_database
 from infisical_iac.agent.files import hold, remove, remove_leftovers, rename, write
 from infisical_iac.agent.keys import derive
 from infisical_iac.agent.restic import read_variables
 from infisical_iac.agent.runner import Failure, Runner, action, explain, failure_of, observation
 from infisical_iac.agent.transaction import (
+    BACKUP_AT_WORK,
     StepContext,
     Transaction,
     TransactionJournal,
@@ -134,12 +135,6 @@ def prepare(runner: Runner, *, key: str, value: str = "") -> None:
         _enter(runner, key, "prepared")
         text = f"{value}\n" if value else secrets.token_hex(_NEW_BYTES)
         write(_path(runner, key, ".next"), text.encode())
-
-
-BACKUP_AT_WORK = (
-    "a backup, or a drill that reads one, has been at work for 10 minutes: wait for its end, or "
-    "end it with `systemctl stop infisical-backup infisical-drill`"
-)
 
 
 @action
@@ -267,7 +262,7 @@ def give_password(runner: Runner, database: Database, server: str) -> None:
         )
 
 
-# The single host's rotation. The names of steps that the operator's side may have to do.
+# The single host's rotation. The operator's side does these steps for the license.
 READ = "read every secret"
 CHECK = "check that Infisical works as before"
 
@@ -275,10 +270,6 @@ CHECK = "check that Infisical works as before"
 def _make_next(work: StepContext) -> None:
     """Make the next key; that of a secret that the user gives was handed in before."""
     runner, key = work.runner, work.plan["key"]
-    if runner.path(_BACKUPS).is_dir():
-        # A running backup would lose its database.
-        with hold(runner.path(f"{_BACKUPS}/lock"), _PATIENCE, BACKUP_AT_WORK):
-            pass
     if not work.plan["given"]:
         write(_path(runner, key, ".next"), secrets.token_hex(_NEW_BYTES).encode())
     elif not _path(runner, key, ".next").exists():
@@ -300,6 +291,14 @@ def _use(work: StepContext) -> None:
     if work.plan["key"] == _DATABASE_KEY:
         give_password(work.runner, _start_database(work.runner), "postgres")
     stack.start(work.runner, seconds=work.plan["timeout"])
+
+
+def _check(work: StepContext) -> None:
+    before = proof_steps.recall(work)
+    sentences = proof.check_as_before(
+        work.runner, proof_steps.plan_of(work), before, port=work.plan["port"], same_data=True
+    )
+    work.tell(*sentences)
 
 
 def _retire_other(work: StepContext) -> None:
@@ -335,11 +334,11 @@ TRANSACTION = Transaction(
     DIRECTORY,
     "a rotation of a key",
     (
-        TransactionStep(READ),
+        TransactionStep(READ, proof_steps.record),
         TransactionStep(_NEXT, _make_next, _retire_other),
         TransactionStep(_SWITCH, _put_next_in_place, _put_old_in_place),
         TransactionStep(_USE, _use),
-        TransactionStep(CHECK),
+        TransactionStep(CHECK, _check),
         TransactionStep(_RETIRE, _retire_other),
     ),
     goes_on_from=_SWITCH,

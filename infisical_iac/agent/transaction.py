@@ -18,7 +18,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
@@ -36,6 +36,11 @@ ASKED = Failure("run.asked_back", "somebody asked to go back")
 # A transaction or a program of the version before may still be at work.
 _LOCK_SECONDS = 600
 _SPARE_BYTES = 1 << 18
+_BACKUPS = "/var/lib/infisical-backup"
+BACKUP_AT_WORK = (
+    "a backup, or a drill that reads one, has been at work for 10 minutes: wait for its end, or "
+    "end it with `systemctl stop infisical-backup infisical-drill`"
+)
 # The folders that transactions write to.
 _WRITTEN = ("/etc/infisical", "/etc/infisical/keys", "/etc/infisical/ingress")
 _APPLY = "`infisical-iac apply` takes it up"
@@ -199,7 +204,9 @@ def run(runner: Runner, of: Transaction) -> TransactionJournal | None:
     Returns None if none is under way. Raises RuntimeError with a Failure if it is stuck: the next
     run takes it up there.
     """
-    with hold(runner.path(f"{of.directory}/lock"), _LOCK_SECONDS, f"{of.title} is under way"):
+    with ExitStack() as locks:
+        lock = runner.path(f"{of.directory}/lock")
+        locks.enter_context(hold(lock, _LOCK_SECONDS, f"{of.title} is under way"))
         journal = read_journal(runner, of)
         if journal is None:
             return None
@@ -217,6 +224,7 @@ def run(runner: Runner, of: Transaction) -> TransactionJournal | None:
         if is_interrupted and of.index(journal.step) < of.index(of.goes_on_from):
             _turn_back(work, INTERRUPTED)
         try:
+            locks.enter_context(_without_backups(work))
             if journal.way == "forward":
                 _go_forward(work, of)
             if journal.way == "back":
@@ -231,6 +239,24 @@ def run(runner: Runner, of: Transaction) -> TransactionJournal | None:
         work.save()
         _end(work)
         return journal
+
+
+@contextmanager
+def _without_backups(work: StepContext) -> Iterator[None]:
+    """Prevent backups, and drills that read one: one at work would lose its database.
+
+    A transaction that has not begun turns back if one does not end.
+    """
+    folder = work.runner.path(_BACKUPS)
+    with ExitStack() as locks:
+        try:
+            if folder.is_dir():
+                locks.enter_context(hold(folder / "lock", _LOCK_SECONDS, BACKUP_AT_WORK))
+        except RuntimeError as error:
+            if work.journal.step:
+                raise
+            _turn_back(work, error.args[0])
+        yield
 
 
 def _turn_back(work: StepContext, failure: Failure) -> None:

@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infisical_iac.agent import data, docker, dump, proof, releases, snapshot, stack
+from infisical_iac.agent import data, docker, dump, proof, proof_steps, releases, snapshot, stack
 from infisical_iac.agent.data import MAIN, WriteNote
 from infisical_iac.agent.files import remove, write
-from infisical_iac.agent.proof_model import Before, ProofPlan
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.runner import Failure, Runner
 from infisical_iac.agent.transaction import (
@@ -66,30 +65,6 @@ def _note_failure(work: StepContext) -> None:
     remove(work.path("compose.yaml"))
     at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     write(_kept(work, "failed"), f"{at} {work.plan['image']}\n".encode())
-
-
-def _record(work: StepContext) -> None:
-    same = bool(work.plan["same_ingress"])
-    before = proof.record_before(
-        work.runner, _proof_plan(work), work.plan["port"], same_ingress=same
-    )
-    work.keep(before=before.to_json() if before else None)
-
-
-def _proof_plan(work: StepContext) -> ProofPlan:
-    return ProofPlan.from_json(work.plan["proof"])
-
-
-def _before(work: StepContext) -> Before | None:
-    """Return the results of the checks before the change.
-
-    After a change that an earlier version began, it is unknown what could be read before, but the
-    deployer must be able to log in.
-    """
-    found = work.journal.kept.get("before", {"unknown": True})
-    if found and "unknown" in found:
-        return Before({}, public=False)
-    return Before.from_json(found) if found else None
 
 
 def _close(work: StepContext) -> None:
@@ -217,8 +192,8 @@ def _check(work: StepContext) -> None:
     port = stack.forward_port(runner)
     sentences = proof.check_before_opening(
         runner,
-        _proof_plan(work),
-        _before(work),
+        proof_steps.plan_of(work),
+        proof_steps.recall(work),
         port=port,
         same_data=not work.plan["data"],
         is_closed=True,
@@ -241,7 +216,7 @@ def _connect(work: StepContext) -> None:
     stack.start(work.runner, seconds=work.plan["timeout"])
     _end_closed(work)
     _open(work)
-    proof.check_opened(work.runner, _proof_plan(work).address, _before(work))
+    proof.check_opened(work.runner, proof_steps.plan_of(work).address, proof_steps.recall(work))
 
 
 def _remove_old(work: StepContext) -> None:
@@ -300,7 +275,7 @@ TRANSACTION = Transaction(
     "a change of version",
     (
         TransactionStep(_KEEP, _make_release, _note_failure),
-        TransactionStep(_READ, _record),
+        TransactionStep(_READ, proof_steps.record),
         TransactionStep(_CLOSE, _close, _open),
         TransactionStep(_PAUSE, _pause, _serve_again),
         TransactionStep(_DUMP, _dump, _remove_dump),

@@ -1,6 +1,6 @@
 """Changes of version that can be undone: an upgrade by `apply`, a rollback by hand.
 
-Both take the same steps on a single host:
+Both are the same transaction on a single host (`agent/upgrade.py`), which a unit there runs:
 
 1. The running version is kept as a release.
 2. The edge is closed, and Infisical stops.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -280,12 +280,12 @@ def rotate(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
         journal = transaction.begin(
             "rotation",
             transaction.stamp(),
-            _plan(key, settings),
+            _plan(key, settings, project),
             proof.steps,
             named=[key.file],
         )
         _refuse_undone(key, journal)
-        return proof.sentences
+        return [*journal.told, *proof.sentences]
     proof.record()
     _prepare(key, value)
     with _or_back(key, holders):
@@ -312,7 +312,9 @@ class _Proof:
 
     @property
     def steps(self) -> dict[str, OperatorStep]:
-        """The steps of the transaction that this side does."""
+        """The steps of the transaction that this side does: the host can't check a license."""
+        if self._key.name != "license":
+            return {}
         return {
             f"forward {on_host.READ}": lambda _: self.record(),
             f"forward {on_host.CHECK}": lambda _: self.check(),
@@ -342,11 +344,13 @@ class _Proof:
         return {}
 
 
-def _plan(key: Key, settings: Settings) -> dict[str, Any]:
+def _plan(key: Key, settings: Settings, project: str) -> dict[str, Any]:
     return {
         "key": key.file,
         "given": key.is_given,
         "timeout": settings.stack.start_timeout,
+        "port": compose.published_port(),
+        "proof": asdict(checks.plan_of(settings, project)),
     }
 
 
@@ -392,7 +396,7 @@ def recover(found: UnfinishedRotation, settings: Settings, project: str, site: S
         return recover_repositories(found, holders)
     proof = _Proof(key, settings, project)
     if holders.on_host:
-        journal = transaction.take_up("rotation", _plan(key, settings), proof.steps)
+        journal = transaction.take_up("rotation", _plan(key, settings, project), proof.steps)
         session.forget()
         if journal.outcome == "done":
             return f"The new {key.name} key is in use."

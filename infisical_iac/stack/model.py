@@ -114,7 +114,7 @@ def _take_lines(compose: str, deployed: str) -> str:
     return text.replace("    tmpfs:", f"{volumes[0] if volumes else ''}    tmpfs:", 1)
 
 
-# Emptied by scripts/change/upgrade.sh.
+# Emptied by agent/upgrade.py.
 _REDIS_DATABASE = 1
 
 

@@ -116,7 +116,8 @@ def test_a_docker_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
 
 def test_services_that_a_timer_started_are_stopped(host: _Host) -> None:
     removal.remove_stack(host)
-    assert "systemctl stop infisical-backup.service infisical-drill.service" in host.commands
+    stopped = ("infisical-backup.service", "infisical-drill.service", "infisical-transaction-*")
+    assert f"systemctl stop {' '.join(stopped)}" in host.commands
 
 
 @pytest.mark.parametrize("remove", [removal.remove_stack, removal.remove_everything])

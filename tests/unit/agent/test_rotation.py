@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.agent import rotation, stack, transaction
+from infisical_iac.agent import proof, proof_steps, rotation, stack, transaction
 from infisical_iac.agent.files import hold
 from infisical_iac.agent.rotation import BackupPlaces
 from infisical_iac.agent.runner import Failure, Output, Runner
@@ -116,6 +116,9 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(_key(runner))
 
     monkeypatch.setattr(stack, "start", start)
+    monkeypatch.setattr(proof, "record_before", lambda *_, **__: None)
+    monkeypatch.setattr(proof_steps, "plan_of", lambda _: None)
+    monkeypatch.setattr(proof, "check_as_before", lambda *_, **__: ["Read as before."])
     return found
 
 
@@ -169,7 +172,7 @@ def test_a_secret_that_the_user_gives_is_handed_in_before(
 ) -> None:
     rotation.hand_in(host, key="redis_password", value="given")
     assert host.path(f"{_KEY}.next").stat().st_mode & 0o777 == 0o600
-    plan = {"key": "redis_password", "given": True, "timeout": 60}
+    plan = {"key": "redis_password", "given": True, "timeout": 60, "port": 8080}
     transaction.begin(host, name="rotation", began=_BEGAN, plan=plan, named=["redis_password"])
     transaction.run(host, _TRANSACTION)
     assert (used, _key(host)) == (["given\n"], "given\n")

@@ -355,3 +355,31 @@ def test_a_boot_starts_the_units_of_interrupted_transactions(
     booted = FakeRunner(host.root, idle.answers)
     transaction.resume(booted)
     assert booted.ran[-1][0].endswith("--transaction test")
+
+
+def test_a_backup_that_does_not_end_is_reported_with_the_command_that_stops_it(
+    story: _Story, host: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction, "_LOCK_SECONDS", 0)
+    host.write("/var/lib/infisical-backup/lock", "")
+    with files.hold(host.path("/var/lib/infisical-backup/lock"), 0, "busy"):
+        ended = run(host, story.kind)
+    assert ended
+    assert ended.failure
+    command = ended.failure.message.split("`")[1]
+    assert command.split() == ["systemctl", "stop", "infisical-backup", "infisical-drill"]
+    assert (ended.outcome, story.calls) == ("undone", [])
+
+
+def test_no_backup_begins_while_one_is_under_way(story: _Story, host: FakeRunner) -> None:
+    lock = host.write("/var/lib/infisical-backup/lock", "")
+    busy: list[str] = []
+
+    def look(call: str) -> None:
+        with pytest.raises(RuntimeError), files.hold(lock, 0, "busy"):
+            pass
+        busy.append(call)
+
+    story.die = look
+    run(host, story.kind)
+    assert len(busy) == 10

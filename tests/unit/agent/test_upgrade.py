@@ -333,3 +333,15 @@ def test_a_change_of_the_version_before_is_ended_by_its_phase(
         _assert_old(host)
         kept = {_GIVEN_UP: {"base": "new", "written": "acknowledged"}}
         assert host.given_up() == (kept if phase == "backing" else {})
+
+
+def test_nothing_of_the_checks_is_kept_even_if_redis_does_not_answer(
+    world: _World, host: FakeEngine
+) -> None:
+    host.failing.append("docker exec redis")
+    assert _run(host).outcome == "done"
+    ran = [line for line, _ in host.ran]
+    assert "systemctl stop infisical-port-*.socket infisical-port-*.service" in ran
+    (flushed,) = (line for line in ran if line.startswith("docker exec redis"))
+    assert flushed.endswith("redis-cli -n 1 flushdb")
+    assert host.text("/var/lib/infisical-upgrade/closed.yaml") is None

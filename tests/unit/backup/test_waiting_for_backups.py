@@ -11,8 +11,6 @@ from tests.unit.fake_host import make_host
     "step",
     [
         ("restore", "begin", "20261125T101112Z"),
-        ("upgrade", "begin", "20261125T101112Z-v0.165.16", "infisical:v0.166.2"),
-        ("rotation", "prepare", "redis_password"),
     ],
 )
 def test_a_backup_that_does_not_end_is_reported_with_the_command_that_stops_it(

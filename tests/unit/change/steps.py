@@ -93,6 +93,10 @@ class NotingHost(Noting):
         self.note("checks")
         return ["Read as before: 1 secret."]
 
+    def pass_checks_on_host(self, *_: object, **__: object) -> list[str]:
+        self.note_on_host("checks")
+        return ["Read as before: 1 secret."]
+
     def keys(self) -> dict[str, str]:
         """Return the text of each key, by its file."""
         folder = self.runner.path(KEYS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import stack
 from infisical_iac.cluster.change import ClusterVersionChanges
 from infisical_iac.cluster.site import ClusterSite
+from infisical_iac.core.agent import Question
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.stack import edge, session
@@ -63,6 +65,11 @@ class _Leader(Noting):
             self.note("public")
         return ["Read as before: 1 secret."]
 
+    def perform(self, asked: Question[Any], *, doing: str) -> list[str]:
+        if asked.calls[0].name == "dump.make_dump":
+            self.note("dump")
+        return []
+
     def usable(self, *_: object, **__: object) -> tuple[list[str], bool]:
         self.note("use")
         return self.deleted, bool(self.deleted)
@@ -73,7 +80,6 @@ def leader(monkeypatch: pytest.MonkeyPatch) -> _Leader:
     made = _Leader()
     monkeypatch.setattr(changeover, "run", made.run)
     monkeypatch.setattr(changeover, "script", made.script)
-    monkeypatch.setattr(changeover, "perform", lambda *_, doing: made.note("dump"))
     for module in (changeover, cluster_change):
         monkeypatch.setattr(module, "logger", made)
         monkeypatch.setattr(module, "host", made)
@@ -81,7 +87,7 @@ def leader(monkeypatch: pytest.MonkeyPatch) -> _Leader:
     monkeypatch.setattr(stack, "roll_out", made.roll_out)
     monkeypatch.setattr(edge, "close_on", lambda *_: made.note("close"))
     monkeypatch.setattr(edge, "open_on", lambda _: made.note("open"))
-    monkeypatch.setattr(changeover, "perform", lambda *_, **__: [])
+    monkeypatch.setattr(changeover, "perform", made.perform)
     monkeypatch.setattr(changeover, "discard_releases", lambda *_: None)
     monkeypatch.setattr(changeover, "read_releases", lambda: [_RELEASE])
     monkeypatch.setattr(changeover, "write", lambda *_: None)

@@ -109,7 +109,7 @@ def test_scripts_remove_their_state_files_only_by_discard() -> None:
         name: {"discard"}
         for name in (
             *("restore", "restore-cluster", "restoring", "scaling"),
-            *("upgrade", "upgrade-cluster"),
+            "upgrade-cluster",
         )
     }
 
