@@ -54,7 +54,8 @@ _PROGRAMS = {
     "--backup": ("backup", "main"),
     "--drill": ("drill", "main"),
     "--has-logged-in": ("ssh_logins", "main"),
-    "--other-containers": ("sharing", "main"),
+    "--hold-lock": ("lock", "main"),
+    "--other-containers": ("others", "main"),
 }
 
 

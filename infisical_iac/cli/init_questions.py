@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import click
 
-from infisical_iac.agent.sharing import OtherContainers
+from infisical_iac.agent.others import OtherContainers
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.cli.output import answered_by
 from infisical_iac.core import atomic, host_keys, terminal

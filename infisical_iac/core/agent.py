@@ -36,7 +36,7 @@ R = TypeVar("R")
 # Sends a command with its standard input to a host, and returns its output without printing it.
 Send = Callable[[str, str], str]
 
-_ABSENT = "absent"
+ABSENT = "absent"
 _NO_PYTHON = "no python"
 _INSTALL_SECONDS = 600
 
@@ -212,8 +212,8 @@ def _call(calls: Sequence[AgentCall], send: Send, *, changes: bool) -> list[dict
         return []
     asked = [{"name": each.name, "arguments": json.loads(each.arguments)} for each in calls]
     request = json.dumps({"protocol": PROTOCOL, "changes": changes, "calls": asked})
-    output = send(_call_command(), request)
-    if output.strip() == _ABSENT:
+    output = send(command_of(), request)
+    if output.strip() == ABSENT:
         return None
     answers: list[dict[str, Any]] = _parse(output)["answers"]
     return answers
@@ -242,12 +242,24 @@ def _silent() -> CommandFailed:
     return CommandFailed("the agent on the host did not answer: run again", code="command.agent")
 
 
-def _call_command() -> str:
-    """Return the command that runs the agent, or prints `absent` if it or Python is missing."""
+def command_of(*arguments: str) -> str:
+    """Return the command that runs the agent, or prints ABSENT if it or Python is missing.
+
+    Args:
+        arguments: the name of a program of the agent, and its arguments; none to answer calls.
+    """
+    # The input is read, so that the other side can write it: a call to its end, a program's first
+    # line, because the rest may stay open.
+    rest = "read -r _; " if arguments else "cat >/dev/null; "
     return (
         f"agent={archive.path()}; if [ -f $agent ] && command -v python3 >/dev/null; then "
-        f"exec python3 -IS $agent; fi; cat >/dev/null; echo {_ABSENT}"
+        f"exec python3 -IS $agent {shlex.join(arguments)}; fi; {rest}echo {ABSENT}"
     )
+
+
+def deliver() -> None:
+    """Copy the agent to the current host. Raises Refused or CommandFailed."""
+    _deliver(_send)
 
 
 # The old Python must understand the expression.

@@ -12,7 +12,7 @@ from pyinfra.context import host
 
 from infisical_iac.agent.files import PathState, states, texts
 from infisical_iac.agent.ingress import WebPorts, web_ports
-from infisical_iac.agent.sharing import OtherContainers, other_containers
+from infisical_iac.agent.others import OtherContainers, other_containers
 from infisical_iac.core.agent import (
     Question,
     ask,

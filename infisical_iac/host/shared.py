@@ -8,7 +8,7 @@ value `auto` are off: they concern SSH, kernel, firewall and reboots of everythi
 import re
 from collections.abc import Iterable
 
-from infisical_iac.agent.sharing import OtherContainers
+from infisical_iac.agent.others import OtherContainers
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_first, join_names
 from infisical_iac.host.model import MachineState

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
-from infisical_iac.agent.sharing import OtherContainers
+from infisical_iac.agent.others import OtherContainers
 from infisical_iac.backup.target import BackupTarget, kind_of, remote_prefixes
 from infisical_iac.core import settings
 from infisical_iac.core.errors import SettingsError

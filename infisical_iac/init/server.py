@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import paramiko
 from pydantic import TypeAdapter, ValidationError
 
-from infisical_iac.agent.sharing import OtherContainers
+from infisical_iac.agent.others import OtherContainers
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.tunnel import SSHTransport

@@ -16,7 +16,7 @@ import paramiko
 import pytest
 from click.testing import CliRunner, Result
 
-from infisical_iac.agent.sharing import OtherContainers
+from infisical_iac.agent.others import OtherContainers
 from infisical_iac.cli.init import init
 from infisical_iac.cli.main import main
 from infisical_iac.core.errors import Refused, SettingsError, Unreachable

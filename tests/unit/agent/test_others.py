@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.agent import sharing
+from infisical_iac.agent import others
+from infisical_iac.agent.others import OtherContainers, other_containers
 from infisical_iac.agent.runner import Output
-from infisical_iac.agent.sharing import OtherContainers, other_containers
 from infisical_iac.core.agent import question
 from infisical_iac.host.docker import daemon
 from tests.unit.agent.fake_runner import FakeRunner, answer
@@ -88,7 +88,7 @@ def test_a_stopped_engine_is_shared_if_it_will_start_containers_of_others(tmp_pa
 def test_the_others_are_printed_as_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sharing, "Runner", lambda: _host(tmp_path, "web "))
-    assert sharing.main([]) == 0
+    monkeypatch.setattr(others, "Runner", lambda: _host(tmp_path, "web "))
+    assert others.main([]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line) == {"names": ["web"], "in_swarm": False, "is_own": False}
