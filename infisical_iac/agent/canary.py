@@ -38,14 +38,15 @@ _WHAT = f"the secret {SECRET} of the project {SLUG}"
 def is_alive(client: ApiClient) -> bool:
     """Return whether there is a canary.
 
-    Raises RuntimeError with a Failure for a canary that was altered or can't be read; its cause is
-    an AnswerError then.
+    Raises RuntimeError with a Failure for a canary that was altered or can't be read. In the second
+    case its cause is an AnswerError; with a status in OF_DATA it ends the run.
     """
     try:
         project = contents.project(client, SLUG)
         text = read_text(client, project) if project else None
     except AnswerError as error:
-        raise make_failure(CODE, describe_unreadable(error)) from error
+        is_of_data = error.status in OF_DATA
+        raise make_failure(CODE, describe_unreadable(error), ends_run=is_of_data) from error
     if text not in (None, VALUE):
         raise make_failure(
             CODE,

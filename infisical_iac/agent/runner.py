@@ -27,11 +27,13 @@ class Failure:
         code: a stable code of `core/errors.py`, whose class its first part selects there.
         message: a sentence without a secret.
         remedy: what to do; empty if that is not known.
+        ends_run: whether it ends the whole deploy, as in `core/errors.py`.
     """
 
     code: str
     message: str
     remedy: str = ""
+    ends_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,11 @@ def _run(
     )
 
 
-def make_failure(code: str, message: str, remedy: str = "") -> RuntimeError:
+def make_failure(
+    code: str, message: str, remedy: str = "", *, ends_run: bool = False
+) -> RuntimeError:
     """Return the error with a Failure."""
-    return RuntimeError(Failure(code, message, remedy))
+    return RuntimeError(Failure(code, message, remedy, ends_run))
 
 
 def failure_of(errors: str) -> RuntimeError:

@@ -110,7 +110,7 @@ def _answer(call: Callable[[], Any]) -> dict[str, Any]:
         return {"error": describe(error)}
 
 
-def describe(error: Exception) -> dict[str, str]:
+def describe(error: Exception) -> dict[str, Any]:
     """Return the code, message and remedy of an error, without a text that may hold a secret."""
     return asdict(to_failure(error))
 

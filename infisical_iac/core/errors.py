@@ -221,7 +221,8 @@ _OF_FAILURES: dict[str, type[UserError]] = {
 def explain_failure(failure: Failure) -> UserError:
     """Return the error for a Failure of the agent, which keeps its code."""
     kind = _OF_FAILURES.get(failure.code.partition(".")[0], CommandFailed)
-    return kind(": ".join(filter(None, (failure.message, failure.remedy))), code=failure.code)
+    sentence = ": ".join(filter(None, (failure.message, failure.remedy)))
+    return kind(sentence, code=failure.code, ends_run=failure.ends_run)
 
 
 @contextmanager

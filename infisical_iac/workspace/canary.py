@@ -138,13 +138,8 @@ def is_alive(client: Client) -> bool:
 
     Raises CheckFailed for a canary that was altered or can't be read.
     """
-    try:
-        with agent_failures():
-            return reader.is_alive(client)
-    except CheckFailed as error:
-        if isinstance(error.__cause__, ApiError):
-            raise unreadable(error.__cause__) from error.__cause__
-        raise
+    with agent_failures():
+        return reader.is_alive(client)
 
 
 def _secret(found: Canary) -> ApiChange:

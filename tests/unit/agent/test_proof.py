@@ -16,6 +16,7 @@ from infisical_iac.agent.api import ApiClient, LoopbackClient
 from infisical_iac.agent.contents import MEMORY
 from infisical_iac.agent.proof_model import Before, ProofPlan
 from infisical_iac.agent.public_address import PublicAddress
+from infisical_iac.agent.reach import Reach
 from infisical_iac.agent.reading import ReadSecret
 from infisical_iac.agent.runner import Failure
 from infisical_iac.workspace.goal import Memory
@@ -580,3 +581,16 @@ def test_what_is_recorded_has_neither_values_nor_credentials(world: World, prove
     assert one.digest != other.digest, "digests have a key, so that values can't be guessed"
     assert prover.check(first) == prover.check(second)
     assert first.key not in repr(first)
+
+
+def test_credentials_that_are_gone_or_refused_after_the_change_fail(
+    prover: Prover,
+) -> None:
+    then = replace(prover.before(), reach=Reach("backend.production", {"v4": frozenset()}))
+    with _fails("checks.reach", "backend.production"):
+        prover.check(then)
+    text = "INFISICAL_CLIENT_ID=unknown\nINFISICAL_CLIENT_SECRET=obviously-fake\n"
+    prover.host.write(f"{reach.CREDENTIALS}/backend.production.env", text)
+    with _fails("checks.reach", "Invalid credentials"):
+        prover.check(then)
+    assert prover.before().reach is None

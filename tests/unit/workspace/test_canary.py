@@ -153,7 +153,7 @@ def test_an_unreadable_canary_is_reported_and_not_overwritten(canary_server: Ser
             pytest.raises(CheckFailed, match="unable to authenticate data") as failed,
         ):
             read()
-        assert failed.value.code == canary.CODE
+        assert (failed.value.code, failed.value.ends_run) == (canary.CODE, True)
     assert {method for method, _, _ in canary_server.requests} == {"GET"}
 
 

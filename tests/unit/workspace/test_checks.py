@@ -22,6 +22,7 @@ from infisical_iac.stack.paths import TEXT
 from infisical_iac.workspace import checks
 from tests.unit.agent.loopback import serve_api
 from tests.unit.agent.proof_world import STOPPED, ProofHost, World, make_host
+from tests.unit.fake_infisical import UNREADABLE
 from tests.unit.settings_of import defaults
 
 T = TypeVar("T")
@@ -65,10 +66,10 @@ def _settings(**changes: Any) -> Settings:
 
 
 @contextmanager
-def _fails(code: str) -> Iterator[None]:
+def _fails(code: str, *, ends_run: bool = False) -> Iterator[None]:
     with pytest.raises(CheckFailed) as failed:
         yield
-    assert failed.value.code == code
+    assert (failed.value.code, failed.value.ends_run) == (code, ends_run)
 
 
 def test_a_version_that_works_like_the_old_one_passes(port: int) -> None:
@@ -156,7 +157,10 @@ def test_a_change_is_refused_if_the_canary_fails_before_it(
 ) -> None:
     checks.refuse_undecryptable(port)
     world.canary.write(secretValue="garbled")
-    with _fails("checks.canary"):
+    with _fails("checks.canary", ends_run=False):
+        checks.refuse_undecryptable(port)
+    world.canary.refused["/"] = UNREADABLE
+    with _fails("checks.canary", ends_run=True):
         checks.refuse_undecryptable(port)
     # While Docker is down, Infisical hangs sooner or later, and is not asked.
     stopped = SimpleNamespace(unknown=[session.NO_ENGINE])
