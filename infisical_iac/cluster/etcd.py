@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from infisical_iac.agent.membership import SwarmState
 from infisical_iac.cluster.model import Cluster, Node
 from infisical_iac.cluster.settings import DATA_NODES
-from infisical_iac.cluster.swarm_state import SwarmState, swarm_question
+from infisical_iac.cluster.swarm_state import swarm_question
 from infisical_iac.core import connection
 from infisical_iac.core.agent import ask
 from infisical_iac.core.change import Change, UpToDate

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 from infisical_iac.agent.health import Running
+from infisical_iac.agent.membership import Joined, SwarmMember, SwarmState
 from infisical_iac.cluster.settings import DATA_NODES
-from infisical_iac.cluster.swarm_state import Joined, SwarmMember, SwarmState
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.monitoring.health import HealthState
 

@@ -7,22 +7,11 @@ from functools import partial
 
 from pyinfra.api.deploy import deploy
 
+from infisical_iac.agent.membership import ETCD, JOINED, LACKS, SwarmMember, SwarmState
+from infisical_iac.agent.swarm import HOST, NUMBER
 from infisical_iac.cluster import etcd, shared_state
 from infisical_iac.cluster.model import Cluster, Node
-from infisical_iac.cluster.swarm_state import (
-    ETCD,
-    HANDING_OVER,
-    HOST,
-    JOINED,
-    LACKS,
-    NUMBER,
-    PROGRAM,
-    UNIT,
-    UNIT_FILE,
-    SwarmMember,
-    SwarmState,
-    swarm_question,
-)
+from infisical_iac.cluster.swarm_state import HANDING_OVER, PROGRAM, UNIT, UNIT_FILE, swarm_question
 from infisical_iac.core import connection, journal, units
 from infisical_iac.core.agent import ask
 from infisical_iac.core.change import Change, Unknown, UpToDate

@@ -7,8 +7,8 @@ from typing import Literal
 
 import pytest
 
+from infisical_iac.agent.membership import SwarmState
 from infisical_iac.cluster import etcd
-from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core import connection
 from infisical_iac.core.errors import Refused
 from tests.unit.cluster.observed import bare, cluster_of, converged_states, member, three

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from infisical_iac.agent.membership import SwarmState
 from infisical_iac.cluster import stack_plan
 from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import (
@@ -12,7 +13,6 @@ from infisical_iac.cluster.stack_state import (
     Recorded,
     SwarmService,
 )
-from infisical_iac.cluster.swarm_state import SwarmState
 from tests.unit.cluster.stacks import NODES
 from tests.unit.clusters import site
 

@@ -122,7 +122,9 @@ def test_a_leaving_host_keeps_only_its_other_keys(
     host: FakeHost,
 ) -> None:
     join(host)
-    host.ok(("swarm", "keep"), ("share", "lead", "3"))
+    host.ok(("swarm", "keep"))
+    for name in ("serial", "led"):
+        host.write(f"/etc/infisical/{name}", "3\n")
     host.write("/etc/infisical/keys/encryption_key", "obviously-fake")
     host.ok(("swarm", "leave"), ("swarm", "leave"))
     assert host.calls().count("docker swarm leave --force") == 1

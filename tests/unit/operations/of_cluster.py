@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from infisical_iac.agent.files import PathState
+from infisical_iac.agent.membership import SwarmState
 from infisical_iac.agent.system import UnitState
 from infisical_iac.cluster import deploy, etcd, scaling, shared_state, stack, swarm
 from infisical_iac.cluster.deploy import DueFile
@@ -19,7 +20,6 @@ from infisical_iac.cluster.stack_state import (
     SwarmService,
     Task,
 )
-from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.files import File
 from infisical_iac.stack.pull import ImageSources
 from tests.unit import clusters
