@@ -12,6 +12,8 @@ from time import sleep
 
 from pyinfra.context import host
 
+from infisical_iac.agent import tasks
+from infisical_iac.agent.tasks import Task
 from infisical_iac.change import releases
 from infisical_iac.cluster import etcd, stack_file, stack_plan
 from infisical_iac.cluster import site as cluster_site
@@ -22,15 +24,14 @@ from infisical_iac.cluster.stack_plan import Configuration, DesiredStack, Level
 from infisical_iac.cluster.stack_state import (
     RECORD,
     ClusterStackState,
-    NodeTasks,
     PatroniState,
-    Task,
     hashes,
     keys_of,
     parse_patroni,
     record_text,
 )
 from infisical_iac.core import connection, files, journal
+from infisical_iac.core.agent import ask, inspect, perform, question
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, Refused
 from infisical_iac.core.files import File
@@ -92,11 +93,10 @@ def node_tasks(site: ClusterSite) -> Commands:
     health check only shows that Infisical answers.
     """
     text = desired_stack(site, ClusterStackState()).text
-    tasks: tuple[Task, ...] = host.get_fact(NodeTasks)
-    stuck = stack_file.find_stuck(tasks, text)
+    found = inspect(question(tasks.inspect))
+    stuck = stack_file.find_stuck(found, text)
     if stuck:
-        output = run(script("node-tasks", "attached"), doing="read the networks of the services")
-        stuck = stack_file.find_stuck(tasks, text, stack_file.parse_attached(output))
+        stuck = stack_file.find_stuck(found, text, ask(question(tasks.list_attached)))
     yield from decide_tasks(stuck)
 
 
@@ -107,8 +107,8 @@ def decide_tasks(stuck: Mapping[Task, str]) -> Commands:
         return
     for task, reason in stuck.items():
         yield Change("~", f"container {task.service}", reason)
-    freeing = script("node-tasks", "free", *(task.id for task in stuck))
-    yield step(run, freeing, doing="free the node's stuck tasks")
+    freeing = question(tasks.free, containers=[task.id for task in stuck])
+    yield step(perform, freeing, doing="free the node's stuck tasks")
 
 
 @planned_operation

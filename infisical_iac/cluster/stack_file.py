@@ -10,10 +10,11 @@ from typing import Any
 
 import yaml
 
+from infisical_iac.agent.tasks import Task
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.stack_plan import Level
-from infisical_iac.cluster.stack_state import STACK, Network, Task
+from infisical_iac.cluster.stack_state import Network
 from infisical_iac.core.change import Change
 from infisical_iac.core.rendering import digest, template
 from infisical_iac.core.settings import Settings
@@ -164,18 +165,6 @@ def find_stuck(
     """
     whole, known = parse_compose(text), attached or {}
     return {task: reason for task in tasks if (reason := _reason(task, whole, known))}
-
-
-def parse_attached(output: str) -> dict[str, frozenset[str]]:
-    """Return the networks of each service from what node-tasks.sh prints; a worker knows none."""
-    rows = [line.split() for line in output.splitlines()]
-    return {
-        row[1].removeprefix(STACK): frozenset(
-            each[2] for each in rows if each[:2] == ["attached", row[1]]
-        )
-        for row in rows
-        if row[:1] == ["service"]
-    }
 
 
 def _reason(task: Task, whole: dict[str, Any], known: Mapping[str, frozenset[str]]) -> str:

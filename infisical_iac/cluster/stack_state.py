@@ -1,17 +1,19 @@
 """Read the state of the stack `infisical` from a manager of the Swarm."""
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from infisical_iac.agent import node_health
 from infisical_iac.agent.files import PathState, states
-from infisical_iac.agent.health import Running
-from infisical_iac.cluster.model import Copy, ManagedNode, NodeState
+from infisical_iac.agent.node_health import NodeFacts
+from infisical_iac.cluster.model import NodeState
+from infisical_iac.core import audit
 from infisical_iac.core.agent import Question, fact_question, question, together
 from infisical_iac.core.audit_entries import parse
+from infisical_iac.core.files import text_question
 from infisical_iac.core.remote import Fact
 from infisical_iac.core.rendering import script
 from infisical_iac.monitoring.health import HealthState
@@ -180,36 +182,6 @@ class ClusterStack(Fact[ClusterStackState]):
         )
 
 
-@dataclass(frozen=True)
-class Task:
-    """A container of a task on one node, with its service, status and networks."""
-
-    service: str
-    id: str
-    status: str
-    networks: frozenset[str]
-
-
-class NodeTasks(Fact[tuple[Task, ...]]):
-    """Read the tasks of the stack on this node whose containers should run."""
-
-    def command(self) -> str:
-        return f"{script('node-tasks', 'inspect')} || true"
-
-    def process(self, output: list[str]) -> tuple[Task, ...]:
-        lines = [line.split() for line in output]
-        return tuple(
-            Task(
-                row[1].removeprefix(STACK),
-                row[2],
-                row[3],
-                frozenset(each[2] for each in lines if each[:2] == ["in", row[2]]),
-            )
-            for row in lines
-            if row[:1] == ["task"]
-        )
-
-
 def keys_of(secrets: Mapping[str, Sequence[str]]) -> str:
     """Return the secrets with the names of their keys, as one argument for the script."""
     return " ".join(f"{purpose}:{','.join(names)}" for purpose, names in secrets.items())
@@ -251,52 +223,30 @@ def _start(text: str) -> tuple[str, ...]:
 
 def node_question(health: Question[HealthState]) -> Question[NodeState]:
     """Return the question for the NodeState, given the one for the health of its host."""
-
-    def make_state(node: NodeState, found: HealthState) -> NodeState:
-        # Given up: volumes of a former single host, and databases of the cluster's PostgreSQL.
-        given_up = (*found.given_up, *node.health.given_up)
-        return replace(node, health=replace(found, given_up=given_up))
-
-    return together(make_state, fact_question(NodeHealth), health)
-
-
-class NodeHealth(Fact[NodeState]):
-    """Read the NodeState; of the host's health, only the databases that were given up."""
-
-    def command(self) -> str:
-        return script("status-cluster")
-
-    def process(self, output: list[str]) -> NodeState:
-        members: list[ManagedNode] = []
-        tasks: dict[str, list[Running]] = {}
-        copies: list[Copy] = []
-        numbers: dict[str, int] = {}
-        said = {"postgres": "", "etcd": "", "redis": "", "sentinel": "", "overlay": ""}
-        for line in output:
-            match line.split():
-                case ["member", name, status, availability, manager, number]:
-                    members.append(ManagedNode(name, status, availability, manager, int(number)))
-                case ["task", service, image, status, health]:
-                    tasks.setdefault(_role(service), []).append(Running(image, status, health))
-                case ["replica", name, state, sync, behind]:
-                    copies.append(Copy(name, state, sync, int(behind)))
-                case ["tls" | "leaf" as what, number]:
-                    numbers[what] = int(number)
-                case ["postgres" | "etcd" | "redis" | "sentinel" | "overlay" as what, word]:
-                    said[what] = word
-        log = "\n".join(line.removeprefix("log ") for line in output if line.startswith("log "))
-        return NodeState(
-            health=HealthState(given_up=parse_given_up(output)),
-            log=parse(f"{log}\n" if log else ""),
-            members=tuple(members),
-            tasks=tasks,
-            copies=tuple(copies),
-            tls=numbers.get("tls"),
-            leaf_ends=numbers.get("leaf"),
-            **said,
-        )
+    return together(
+        lambda found, state, texts: make_node_state(found, state, texts.get(audit.FILE, "")),
+        question(node_health.facts),
+        health,
+        text_question(audit.FILE),
+    )
 
 
-def _role(service: str) -> str:
-    """Return a service's role, such as `postgres` for `infisical_postgres-2`."""
-    return re.sub(r"-\d+$", "", service.removeprefix("infisical_"))
+def make_node_state(found: NodeFacts, health: HealthState, log: str = "") -> NodeState:
+    """Return the state of a node, given the text of its audit log."""
+    databases = parse_given_up(f"given-up {name} {comment}" for name, comment in found.given_up)
+    # Given up: volumes of a former single host, and databases of the cluster's PostgreSQL.
+    given_up = (*health.given_up, *databases)
+    return NodeState(
+        health=replace(health, given_up=given_up),
+        log=parse(log),
+        members=found.members,
+        tasks=found.tasks,
+        copies=found.copies,
+        postgres=found.postgres,
+        etcd=found.etcd,
+        redis=found.redis,
+        sentinel=found.sentinel,
+        overlay=found.overlay,
+        tls=found.tls,
+        leaf_ends=found.leaf_ends,
+    )

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from infisical_iac.agent.health import Running
+from infisical_iac.agent.node_health import ManagedNode
 from infisical_iac.backup.record import is_late
 from infisical_iac.backup.settings import BackupSettings
-from infisical_iac.cluster.model import ManagedNode, Nodes
+from infisical_iac.cluster.model import Nodes
 from infisical_iac.cluster.settings import DATA_NODES, ClusterSettings
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.core.audit_entries import merge_runs

@@ -1,9 +1,7 @@
 """Test the value of a fact of a silent host."""
 
-from infisical_iac.cluster.stack_state import NodeTasks
 from infisical_iac.stack.state import Stack, StackState
 
 
 def test_the_fact_of_a_silent_host_is_empty() -> None:
     assert Stack().default() == StackState()
-    assert NodeTasks().default() == ()
