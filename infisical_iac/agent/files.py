@@ -157,6 +157,14 @@ def _in_logs(secret: str) -> tuple[str, str, str]:
     return secret, by_node, re.sub("[&<>]", lambda sign: f"\\u{ord(sign[0]):04x}", by_node)
 
 
+def without_secrets(runner: Runner, lines: Iterable[str]) -> list[str]:
+    """Return the lines that have no key of this host; none at all if no key is known."""
+    texts_of_keys = texts(runner, paths=[], patterns=[_KEYS]).values()
+    keys = {line for text in texts_of_keys for line in text.splitlines() if line}
+    forms = {form for key in keys for form in _in_logs(key)}
+    return [line for line in lines if not any(form in line for form in forms)] if forms else []
+
+
 def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Write a file atomically: readers find the old or the new file, also after a power cut.
 

@@ -10,11 +10,14 @@ from typing import Any, Literal, Self
 from pyinfra.api.host import Host
 from pyinfra.context import host
 
+from infisical_iac.agent import tasks
 from infisical_iac.change.deploy import StackSteps, end_interrupted
 from infisical_iac.cluster import change, shared_state, stack, swarm
 from infisical_iac.cluster.site import cluster_site_of
+from infisical_iac.cluster.stack_file import secrets_of
+from infisical_iac.cluster.stack_state import stack_question
 from infisical_iac.core import journal
-from infisical_iac.core.agent import Question
+from infisical_iac.core.agent import Question, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.connection import HOST_DEPLOYMENT, current, each_of, with_others
 from infisical_iac.core.errors import CommandFailed, Refused
@@ -150,6 +153,10 @@ class ClusterStackSteps(StackSteps):
 
     def questions(self, known: Preflight) -> Iterator[Question[Any]]:
         yield from stack_questions(known)
+        yield question(tasks.inspect)
+        if known.leads:
+            settings = cluster_site_of(known).settings
+            yield stack_question(images=settings.images, secrets=secrets_of(settings))
 
     def bring_up(self, known: Preflight) -> None:
         prepare(known)

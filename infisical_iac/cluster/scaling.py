@@ -141,7 +141,8 @@ def go_back(found: UnfinishedScaling, timeout: int, *, removing_cluster: bool = 
     data = f"its data of {found.stamp}" if found.is_switched else "all its data"
     if found.direction == "out":
         compose.bring_up()
-        _refuse_unhealthy("stack", timeout, "containers")
+        wait = script("stack", "wait", str(timeout))
+        _refuse_unhealthy(run(wait, doing="wait for the containers"))
         sentences = [f"{host.name} serves as a single host again, with {data}."]
         if removing_cluster:
             # Migrations of earlier versions leave no mark.
@@ -154,8 +155,8 @@ def go_back(found: UnfinishedScaling, timeout: int, *, removing_cluster: bool = 
                 "data; `infisical-iac scale-out --undo` removes the cluster and keeps them."
             )
     else:
-        run(script("cluster-stack", "up"), doing="roll the services out")
-        _refuse_unhealthy("cluster-stack", timeout, "services")
+        stack.deploy()
+        _refuse_unhealthy(stack.await_services(timeout))
         sentences = [f"The cluster serves again, with {data}."]
     edge.open_on([each.name for each in with_others(host)])
     return [*sentences, *end(found.direction)]
@@ -172,8 +173,7 @@ def read_served() -> str:
     ).strip()
 
 
-def _refuse_unhealthy(program: str, timeout: int, what: str) -> None:
-    unhealthy = run(script(program, "wait", str(timeout)), doing=f"wait for the {what}")
+def _refuse_unhealthy(unhealthy: str) -> None:
     if unhealthy:
         raise CheckFailed(f"the former services are back, but not healthy:\n{unhealthy}")
 
@@ -324,7 +324,7 @@ def _move_out(site: ClusterSite, project: str) -> None:
 
 
 def _start(services: str) -> None:
-    run(script("cluster-stack", "part"), doing="start the cluster's services", stdin=services)
+    stack.deploy_part(services)
 
 
 @planned_operation

@@ -3,7 +3,6 @@
 The leader rolls it out part by part, and detects rollbacks of the Swarm.
 """
 
-import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -12,7 +11,11 @@ from time import sleep
 
 from pyinfra.context import host
 
-from infisical_iac.agent import tasks
+from infisical_iac.agent import patroni, rollout, tasks
+from infisical_iac.agent import services as agent_services
+from infisical_iac.agent.maintenance import DataCounts, count_data
+from infisical_iac.agent.patroni import PatroniState
+from infisical_iac.agent.stack import ClusterStackState
 from infisical_iac.agent.tasks import Task
 from infisical_iac.change import releases
 from infisical_iac.cluster import etcd, stack_file, stack_plan
@@ -23,11 +26,6 @@ from infisical_iac.cluster.stack_file import secrets_of
 from infisical_iac.cluster.stack_plan import Configuration, DesiredStack, Level
 from infisical_iac.cluster.stack_state import (
     RECORD,
-    ClusterStackState,
-    PatroniState,
-    hashes,
-    keys_of,
-    parse_patroni,
     record_text,
 )
 from infisical_iac.core import connection, files, journal
@@ -255,7 +253,8 @@ def merge_configuration(found: PatroniState, desired: Configuration) -> int:
     """
     changes = stack_plan.build_patroni_patch(found, desired)
     if changes:
-        _do("configure", json.dumps(changes), doing="change Patroni's configuration")
+        sent = question(patroni.configure, changes=changes)
+        perform(sent, doing="change Patroni's configuration")
     if "postgresql" not in changes:
         return 0
     # Each member reads the configuration every `loop_wait` seconds, the old value or the new one.
@@ -263,7 +262,7 @@ def merge_configuration(found: PatroniState, desired: Configuration) -> int:
     return 2 * max(wait if isinstance(wait, int) else _LOOP_WAIT for wait in waits)
 
 
-def restart_waiting(seconds: int, again: Sequence[str]) -> None:
+def restart_waiting(seconds: int, again: DataCounts) -> None:
     """Restart each PostgreSQL that waits for a restart, one after the other.
 
     The primary is the last and stays the primary: nothing can be written for the seconds of its
@@ -271,18 +270,14 @@ def restart_waiting(seconds: int, again: Sequence[str]) -> None:
 
     Args:
         seconds: how long to wait until the members know that they need a restart.
-        again: the arguments with which the script `cluster-stack` waits for all data services
-            after each restart.
+        again: how many data services must be healthy after each restart.
     """
     sleep(seconds)
     for _ in range(_ROUNDS):
-        for name in parse_patroni(_do("patroni", doing="ask Patroni").splitlines()).waiting:
-            _do("restart", name, doing=f"restart PostgreSQL, {name}")
-            _do(*again, doing=f"wait until {name} is back before the next restart")
-
-
-def _do(*step: str, doing: str, stdin: str | None = None) -> str:
-    return run(script("cluster-stack", *step), doing=doing, stdin=stdin)
+        for name in ask(question(patroni.inspect)).waiting:
+            restart = question(patroni.restart, member=name)
+            perform(restart, doing=f"restart PostgreSQL, {name}")
+            await_data(again)
 
 
 # A node that was killed while it led a rotation keeps these files, as it needs them to end that.
@@ -312,9 +307,9 @@ CONFIGS = "/etc/infisical/stack"
 # templates/cluster/stack/infisical.yaml.j2, so that Swarm acts on it first.
 TOLERATED = 360
 # Seconds that a restarted data node may need to rejoin the others.
-_AGAIN_SECONDS = "180"
+_AGAIN_SECONDS = 180
 # A majority of three members of etcd and of PostgreSQL: without it nothing can be written.
-_MOST = ("2", "2")
+_MOST = DataCounts(2, 2)
 
 
 def roll_out(site: ClusterSite) -> None:
@@ -336,8 +331,7 @@ def roll_out(site: ClusterSite) -> None:
 def _roll_out(site: ClusterSite) -> None:
     before, desired = _prepare(site)
     old = run(f"cat {STACK_FILE} 2>/dev/null || true", doing=f"read {STACK_FILE}")
-    check = script("cluster-stack", "check", "{}").replace("'{}'", "{}")
-    write(STACK_FILE, desired.text, mode="600", check=check)
+    perform(question(rollout.store, text=desired.text), doing=f"write {STACK_FILE}")
     _try_again(before)
     timeout = _timeout(site.settings, first=not before.services)
     first = stack_plan.choose_first(before, desired, site.cluster)
@@ -345,11 +339,10 @@ def _roll_out(site: ClusterSite) -> None:
         etcd.remove_lost_etcd(site.cluster)
     if first:
         roll_out_part(desired.text, first, timeout, before.nodes)
-        run(script("etcd", "led", _AGAIN_SECONDS), doing="wait for a primary")
+        run(script("etcd", "led", str(_AGAIN_SECONDS)), doing="wait for a primary")
     together = stack_plan.changing_together(before, site.tls)
     stages = stack_plan.plan_stages(before, desired, first | together)
-    counts = _do("data", doing="list the data services")
-    again = ("again", _AGAIN_SECONDS, *counts.split())
+    again = ask(question(count_data))
     # First, as this configuration decides whether writes acknowledged during the roll-out are kept.
     seconds = merge_configuration(before.patroni, desired.patroni())
     if together := together - first:
@@ -358,8 +351,8 @@ def _roll_out(site: ClusterSite) -> None:
         asked = roll_out_part(desired.text, names, timeout, before.nodes)
         _refuse_rollback(site, asked, old)
         # As many as before: members that were unhealthy before may need this roll-out to recover.
-        _do(*again, doing="wait for the data node before the next one changes")
-    asked = hashes(_do("up", doing="roll the services out"))
+        await_data(again)
+    asked = deploy()
     _await(timeout)
     wait_for_majority()
     after = _refuse_rollback(site, asked, old)
@@ -370,7 +363,24 @@ def _roll_out(site: ClusterSite) -> None:
     write(RECORD, record_text(stack_plan.make_record(after, desired, asked)))
     _try_again(after)
     kept = [*desired.secrets, *desired.configs]
-    _do("clean", *kept, doing="remove what the roll-out replaced")
+    perform(question(rollout.clean, kept=kept), doing="remove what the roll-out replaced")
+
+
+def deploy() -> dict[str, str]:
+    """Roll out stack.yaml, and return the hash of each service as requested."""
+    return perform(question(rollout.deploy), doing="roll the services out")
+
+
+def await_data(counts: DataCounts) -> None:
+    """Wait until that many members of etcd and PostgreSQLs are healthy. Raises CommandFailed."""
+    ask(
+        question(
+            rollout.await_data,
+            seconds=_AGAIN_SECONDS,
+            etcd=counts.etcd,
+            postgres=counts.postgres,
+        )
+    )
 
 
 def start_databases(site: ClusterSite) -> None:
@@ -396,7 +406,8 @@ def _prepare(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
 
     Raises CheckFailed if the Swarm has no majority.
     """
-    _do("secrets", keys_of(secrets_of(site.settings)), doing="make the stack's secrets")
+    secrets = question(rollout.make_secrets, secrets=secrets_of(site.settings))
+    perform(secrets, doing="make the stack's secrets")
     # Read again: earlier steps may have added images, keys and nodes.
     before = read_stack_again(site)
     if not before.manager:
@@ -424,14 +435,26 @@ def roll_out_part(
     Returns the hash of each service as requested. Raises CheckFailed.
     """
     part = stack_plan.select_services(text, names, nodes)
-    asked = hashes(_do("part", doing="roll a part of the services out", stdin=part))
+    asked = deploy_part(part)
     _await(timeout, names)
     return asked
 
 
+def deploy_part(text: str) -> dict[str, str]:
+    """Roll out the services of a Compose file, and return the hash of each as requested."""
+    part = question(rollout.deploy_part, text=text)
+    return perform(part, doing="roll a part of the services out")
+
+
 def wait_for_majority() -> None:
     """Wait until a majority of etcd and of PostgreSQL is healthy. Raises CommandFailed."""
-    _do("again", _AGAIN_SECONDS, *_MOST, doing="wait for a majority of the data services")
+    await_data(_MOST)
+
+
+def await_services(timeout: int, names: Iterable[str] = ()) -> str:
+    """Wait until services run, or all of them; return those that don't run, empty for none."""
+    named = [f"infisical_{name}" for name in sorted(names)]
+    return ask(question(rollout.await_services, seconds=timeout, services=named))
 
 
 def _timeout(settings: Settings, *, first: bool) -> int:
@@ -446,8 +469,7 @@ def _timeout(settings: Settings, *, first: bool) -> int:
 
 
 def _await(timeout: int, names: Iterable[str] = ()) -> None:
-    named = [f"infisical_{name}" for name in sorted(names)]
-    unhealthy = _do("wait", str(timeout), *named, doing="wait for the stack")
+    unhealthy = await_services(timeout, names)
     if unhealthy:
         hint = ""
         if "Read-only file system" in unhealthy:
@@ -457,7 +479,7 @@ def _await(timeout: int, names: Iterable[str] = ()) -> None:
 
 def _try_again(found: ClusterStackState) -> None:
     if any(each.waiting or each.running < each.desired for each in found.services.values()):
-        _do("retry", doing="make Swarm retry the tasks that wait")
+        perform(question(rollout.retry), doing="make Swarm retry the tasks that wait")
 
 
 def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> ClusterStackState:
@@ -471,7 +493,8 @@ def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> C
         return found
     if old:
         write(STACK_FILE, f"{old}\n", mode="600")
-    why = "".join(_do("why", f"infisical_{name}", doing="read the reason") for name in back)
+    reasons = (question(agent_services.explain, service=f"infisical_{name}") for name in back)
+    why = "".join(map(ask, reasons))
     raise CheckFailed(
         f"{join_names(back)} did not become healthy, so Swarm restored the previous "
         f"configuration, which serves:\n{why}"

@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
+from infisical_iac.agent.stack import Network
 from infisical_iac.agent.tasks import Task
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.stack_plan import Level
-from infisical_iac.cluster.stack_state import Network
 from infisical_iac.core.change import Change
 from infisical_iac.core.rendering import digest, template
 from infisical_iac.core.settings import Settings
@@ -96,7 +96,7 @@ def render_stack_file(settings: Settings, machine: MachineState, inputs: StackIn
         # If each node runs a replica, there is no room for a new one next to the old ones.
         order="start-first" if replicas < len(cluster.nodes) else "stop-first",
         memory=lambda size: f"{mebibytes(size)}M",
-        # scripts/cluster/cluster-stack.sh waits for longer than an interval and a check, and
+        # agent/stack.py waits for longer than an interval and a check, and
         # readiness.sh for as long as two of them: tests/unit/stack/test_health_intervals.py.
         interval=15 if values["start_interval"] else 5,
         caddy=settings.stack.runs_caddy,

@@ -1,23 +1,17 @@
 """Test differences of the stack's networks, their services, and their re-creation."""
 
-import json
 from dataclasses import replace
 
 import pytest
 import yaml
 
+from infisical_iac.agent.services import SwarmService
+from infisical_iac.agent.stack import ClusterStackState, Network, Recorded
 from infisical_iac.agent.tasks import Task
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster import stack, stack_file, stack_plan
 from infisical_iac.cluster.site import desired_stack
 from infisical_iac.cluster.stack_plan import DesiredStack
-from infisical_iac.cluster.stack_state import (
-    ClusterStack,
-    ClusterStackState,
-    Network,
-    Recorded,
-    SwarmService,
-)
 from tests.unit.clusters import site
 
 _SITE = site()
@@ -101,18 +95,6 @@ def test_the_record_of_re_created_services_is_renewed_and_hides_no_difference() 
     assert stack_plan.renew_record(found, asked, {"haproxy", "infisical"}) == {
         **found.record,
         "haproxy": Recorded("new", "of haproxy", 3),
-    }
-
-
-def test_networks_are_parsed_with_options_and_subnets() -> None:
-    output = {"internal": True, "options": _MTU, "ipam": [{"Subnet": "10.1.0.0/24"}]}
-    bare = {"internal": False, "options": None, "ipam": None}
-    found = ClusterStack().process(
-        [f"network {EDGE} {json.dumps(output)}", f"network other {json.dumps(bare)}"]
-    )
-    assert found.networks == {
-        EDGE: Network(True, _MTU, ("10.1.0.0/24",)),
-        "other": Network(False, {}, ()),
     }
 
 

@@ -6,13 +6,10 @@ import pytest
 import yaml
 
 from infisical_iac.agent.membership import SwarmState
+from infisical_iac.agent.services import SwarmService
+from infisical_iac.agent.stack import ClusterStackState, Recorded
 from infisical_iac.cluster import stack_plan
 from infisical_iac.cluster.stack_plan import DesiredStack
-from infisical_iac.cluster.stack_state import (
-    ClusterStackState,
-    Recorded,
-    SwarmService,
-)
 from tests.unit.cluster.stacks import NODES
 from tests.unit.clusters import site
 

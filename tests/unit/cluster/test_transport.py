@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from infisical_iac.agent.services import SwarmService
+from infisical_iac.agent.stack import ClusterStackState
 from infisical_iac.cluster import stack, stack_plan
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.stack_plan import Level
-from infisical_iac.cluster.stack_state import ClusterStackState, SwarmService
 from tests.unit.cluster.observed import cluster_of, three
 from tests.unit.rendered_stack import TRIXIE, swarm_settings
 

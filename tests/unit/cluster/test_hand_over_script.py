@@ -1,78 +1,10 @@
-"""Test the scripts for the data services of a cluster and for Patroni."""
+"""Test the script that hands the primary and the master over when Docker stops."""
 
 import pytest
 
 from tests.unit.cluster.fake_leader import CURL, Leader
 
 _LOGIN = 'user = "patroni:not-a-password"'
-_LEADER = '{"name": "postgres-1", "role": "leader", "state": "running", "lag": 0}'
-_STANDBY = '{"name": "postgres-2", "role": "sync_standby", "state": "streaming", "lag": 0}'
-_STARTING = '{"name": "postgres-3", "role": "replica", "state": "starting"}'
-
-
-def test_data_services_count_as_healthy_by_their_own_report(leader: Leader) -> None:
-    leader.write(
-        "health", "http://etcd-1:2379 is healthy: took\nhttp://etcd-2:2379 is unhealthy: x\n"
-    )
-    leader.write("patroni", f'{{"members": [{_LEADER}, {_STANDBY}, {_STARTING}], "scope": "x"}}')
-    assert leader.run("data").stdout == "1 2\n"
-    assert leader.run("again", "0", "1", "2").returncode == 0
-    done = leader.run("again", "0", "1", "3")
-    assert done.returncode == 1
-    assert "etcd 1, PostgreSQL 2," in done.stderr
-    assert "1 and 3" in done.stderr
-
-
-def test_the_script_does_not_wait_for_missing_data_services(leader: Leader) -> None:
-    leader.write("health", "").unlink()
-    assert leader.run("data").stdout == "0 0\n"
-    assert leader.run("again", "0", "0", "0").returncode == 0
-
-
-def test_patroni_reports_its_configuration_and_members(leader: Leader) -> None:
-    for kind in ("secrets", "configs"):
-        leader.write(kind, "")
-    leader.write("dynamic", '{"ttl": 20}\n')
-    leader.write("patroni", f'{{"members": [{_LEADER}]}}\n')
-    output = leader.run("state", "").stdout.splitlines()
-    assert output[-2:] == ['patroni {"ttl": 20}', f'patroni {{"members": [{_LEADER}]}}']
-
-
-def test_a_silent_patroni_reports_nothing(leader: Leader) -> None:
-    for kind in ("secrets", "configs"):
-        leader.write(kind, "")
-    leader.write("dynamic", "\n")
-    leader.write("patroni", "\n")
-    done = leader.run("state", "")
-    assert (done.returncode, "patroni" in done.stdout) == (0, False)
-
-
-@pytest.mark.parametrize(
-    ("step", "asked"),
-    [
-        (
-            ("configure", '{"ttl": 20}'),
-            '--request PATCH --data {"ttl": 20} http://127.0.0.1:8008/config',
-        ),
-        (
-            ("restart", "postgres-2"),
-            '--request POST --data {"restart_pending": true} http://postgres-2:8008/restart',
-        ),
-    ],
-)
-def test_patroni_requests_pass_the_password_outside_arguments(
-    leader: Leader, step: tuple[str, ...], asked: str
-) -> None:
-    leader.write("env", "PATRONI_PASSWORD=not-a-password\n")
-    leader.program("curl", CURL)
-    done = leader.run(*step)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    arguments, given = leader.changes()
-    assert arguments.endswith(asked)
-    assert "not-a-password" not in arguments
-    assert given == _LOGIN
-
-
 # A redis-cli whose sentinel reports the master, and soon another one after a requested failover.
 _REDIS_CLI = """
 test "$REDISCLI_AUTH" = not-a-password || exit 1
