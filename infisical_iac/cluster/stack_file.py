@@ -97,7 +97,7 @@ def render_stack_file(settings: Settings, machine: MachineState, inputs: StackIn
         order="start-first" if replicas < len(cluster.nodes) else "stop-first",
         memory=lambda size: f"{mebibytes(size)}M",
         # agent/stack.py waits for longer than an interval and a check, and
-        # readiness.sh for as long as two of them: tests/unit/stack/test_health_intervals.py.
+        # agent/tasks.py for as long as two of them: tests/unit/stack/test_health_intervals.py.
         interval=15 if values["start_interval"] else 5,
         caddy=settings.stack.runs_caddy,
         extra_ca=bool(settings.instance.extra_ca),
