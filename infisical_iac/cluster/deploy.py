@@ -5,60 +5,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pyinfra.api.host import Host
 from pyinfra.context import host
 
-from infisical_iac.agent import tasks
+from infisical_iac.agent import authority, tasks
+from infisical_iac.agent.authority import DueFile
 from infisical_iac.change.deploy import StackSteps, end_interrupted
 from infisical_iac.cluster import change, shared_state, stack, swarm
 from infisical_iac.cluster.site import cluster_site_of
 from infisical_iac.cluster.stack_file import secrets_of
 from infisical_iac.cluster.stack_state import stack_question
 from infisical_iac.core import journal
-from infisical_iac.core.agent import Question, question
+from infisical_iac.core.agent import Question, inspect, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.connection import HOST_DEPLOYMENT, current, each_of, with_others
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import Fact, removal, run
+from infisical_iac.core.remote import removal, run
 from infisical_iac.core.rendering import script
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import keys
 from infisical_iac.stack.deploy import HostRemoval, configure_containers, make_keys
 from infisical_iac.stack.deploy import questions as stack_questions
 from infisical_iac.workspace.preflight import Preflight
-
-Reason = Literal["missing", "stale", "ends"]
-
-
-@dataclass(frozen=True)
-class DueFile:
-    """A file in /etc/infisical that is to be made or renewed.
-
-    Attributes:
-        file: its path below /etc/infisical.
-        why: `missing`; `stale` if it does not fit its key, its authority or its names; `ends` if
-            its certificate ends soon.
-        ends: when the certificate ends, in seconds since the epoch; 0 if there is none.
-    """
-
-    file: str
-    why: Reason
-    ends: int
-
-
-class Certificates(Fact[list[DueFile]]):
-    """Read which certificates certificates.sh would make."""
-
-    def command(self) -> str:
-        return script("certificates", "check")
-
-    def process(self, output: list[str]) -> list[DueFile]:
-        rows = [line.split() for line in output]
-        return [DueFile(file, why, int(ends)) for why, file, ends in rows]  # type: ignore[arg-type]
-
 
 _ROOT = "/etc/infisical"
 
@@ -71,8 +42,7 @@ def certificates() -> Commands:
     stack brings it to the services, as its Docker secret then has another name. Raises
     CommandFailed if the authority's key is missing.
     """
-    due = host.get_fact(Certificates)
-    yield from decide_certificates(due)
+    yield from decide_certificates(inspect(question(authority.check)))
 
 
 def decide_certificates(due: Sequence[DueFile]) -> Commands:
@@ -82,7 +52,8 @@ def decide_certificates(due: Sequence[DueFile]) -> Commands:
         return
     for each in due:
         yield Change("+" if each.why == "missing" else "~", f"{_ROOT}/{each.file}", _detail(each))
-    yield step(run, script("certificates", "make"), doing="make the certificates in /etc/infisical")
+    making = question(authority.make)
+    yield step(perform, making, doing="make the certificates in /etc/infisical")
 
 
 def _detail(due: DueFile) -> str:
@@ -156,6 +127,7 @@ class ClusterStackSteps(StackSteps):
         yield question(tasks.inspect)
         if known.leads:
             settings = cluster_site_of(known).settings
+            yield question(authority.check)
             yield stack_question(images=settings.images, secrets=secrets_of(settings))
 
     def bring_up(self, known: Preflight) -> None:

@@ -27,7 +27,7 @@ from infisical_iac.stack.compose import redis_maxmemory_mb, shared_values
 from infisical_iac.stack.model import parse_compose
 
 # SECRETS: the purpose → the keys in /etc/infisical/keys that the secret holds, each as a line
-# `NAME=value` with the key's name in capitals, or a file of certificates.sh in /etc/infisical.
+# `NAME=value` with the key's name in capitals, or a certificate in /etc/infisical.
 _CERTIFIED = ("etcd", "postgres", "redis", "sentinel")
 SECRETS = {
     "infisical_env": ("encryption_key", "auth_secret", "postgres_password", "redis_password"),

@@ -130,7 +130,7 @@ def _targets(record: str, *, only_failed: bool = False) -> set[str]:
 
 # A standby may be this far behind a writing primary and still counts as following.
 _BEHIND_BYTES = 16 * 1024**2
-# The time before its end at which certificates.sh renews a certificate of the cluster. The end of
+# The time before its end at which the agent renews a certificate of the cluster. The end of
 # the served certificate is assessed in stack/ingress.py.
 _RENEWED_BEFORE = timedelta(days=60)
 

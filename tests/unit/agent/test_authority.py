@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,39 +15,38 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from infisical_iac.cluster.deploy import Certificates, DueFile
-from infisical_iac.core.rendering import script
+from infisical_iac.agent import authority
+from infisical_iac.agent.authority import DueFile
+from infisical_iac.agent.runner import Runner
+from infisical_iac.core.agent import question
+from tests.unit.agent.fake_runner import answer
 
-_SERVICES = "etcd postgres redis sentinel"
-_FILES = {f"tls/{name}-{number}.pem" for name in _SERVICES.split() for number in (1, 2, 3)}
+_FILES = {f"tls/{name}-{number}.pem" for name in authority.SERVICES for number in (1, 2, 3)}
 
 
 class Authority:
     """A leader's `/etc/infisical`, for a cluster with the given services."""
 
-    def __init__(self, root: Path, services: str = _SERVICES) -> None:
-        self.root = root
+    def __init__(self, host: Path, services: Sequence[str] = authority.SERVICES) -> None:
+        self.runner = Runner(host)
+        self.root = self.runner.path("/etc/infisical")
         self.services = services
 
-    def script(self, *arguments: str) -> str:
-        """Return the command that runs the script in the directory."""
-        text = script("certificates", *arguments).replace("/etc/infisical", str(self.root))
-        assert f'services="{_SERVICES}"' in text
-        return text.replace(f'services="{_SERVICES}"', f'services="{self.services}"')
-
-    def run(self, *arguments: str, days: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run the script with a clock that is the given number of days ahead."""
-        text = self.script(*arguments).replace('"$days days"', f'"$((days - {days})) days"')
-        return subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=120)
+    @contextmanager
+    def _patched(self, days: int = 0) -> Iterator[None]:
+        """Let certificates end a number of days earlier, and limit them to the services."""
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(authority, "SERVICES", self.services)
+            patched.setattr(authority, "LEAF_DAYS", authority.LEAF_DAYS - days)
+            yield
 
     def check(self) -> list[DueFile]:
-        done = self.run("check")
-        assert (done.returncode, done.stderr) == (0, "")
-        return Certificates().process(done.stdout.splitlines())
+        with self._patched():
+            return answer(question(authority.check), self.runner)
 
     def make(self, days: int = 0) -> None:
-        done = self.run("make", days=days)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        with self._patched(days):
+            authority.make(self.runner)
 
     def text(self, file: str) -> str:
         command = ["openssl", "x509", "-noout", "-text", "-in", str(self.root / file)]
@@ -58,30 +59,30 @@ class Authority:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """All certificates, as the first run makes them; tests don't change them."""
-    authority = Authority(tmp_path_factory.mktemp("authority"))
-    lacking = authority.check()
+    made = Authority(tmp_path_factory.mktemp("authority"))
+    lacking = made.check()
     assert {each.file for each in lacking} == _FILES | {"keys/cluster_ca_key"}
     assert {each.why for each in lacking} == {"missing"}
-    authority.make()
-    return authority
+    made.make()
+    return made
 
 
-def test_made_certificates_are_up_to_date_and_private(authority: Authority) -> None:
-    assert authority.check() == []
-    files = [each for each in authority.root.rglob("*") if each.is_file()]
-    assert {str(each.relative_to(authority.root)) for each in files} == _FILES | {
+def test_made_certificates_are_up_to_date_and_private(made: Authority) -> None:
+    assert made.check() == []
+    files = [each for each in made.root.rglob("*") if each.is_file()]
+    assert {str(each.relative_to(made.root)) for each in files} == _FILES | {
         "keys/cluster_ca_key",
         "tls/ca.crt",
     }
     assert {each.stat().st_mode & 0o777 for each in files} == {0o600}
-    assert (authority.root / "tls").stat().st_mode & 0o777 == 0o700
+    assert (made.root / "tls").stat().st_mode & 0o777 == 0o700
 
 
-def test_the_key_of_the_authority_has_the_form_of_the_other_keys(authority: Authority) -> None:
+def test_the_key_of_the_authority_has_the_form_of_the_other_keys(made: Authority) -> None:
     """Recovery kits and the masking of keys in logs expect keys of one line."""
-    [line] = (authority.root / "keys/cluster_ca_key").read_text().splitlines()
+    [line] = (made.root / "keys/cluster_ca_key").read_text().splitlines()
     assert line.replace("+", "").replace("/", "").replace("=", "").isalnum()
 
 
@@ -95,25 +96,25 @@ def test_the_key_of_the_authority_has_the_form_of_the_other_keys(authority: Auth
     ],
 )
 def test_a_certificate_has_the_host_names_of_its_service(
-    authority: Authority, file: str, name: str
+    made: Authority, file: str, name: str
 ) -> None:
-    assert authority.verifies(file, "-verify_hostname", name, "-purpose", "sslserver")
-    assert not authority.verifies(file, "-verify_hostname", "postgres-2")
+    assert made.verifies(file, "-verify_hostname", name, "-purpose", "sslserver")
+    assert not made.verifies(file, "-verify_hostname", "postgres-2")
 
 
 @pytest.mark.parametrize(("name", "client"), [("etcd-1", True), ("postgres-1", True)])
-def test_members_and_patroni_log_in_at_etcd(authority: Authority, name: str, client: bool) -> None:
-    assert authority.verifies(f"tls/{name}.pem", "-purpose", "sslclient") == client
+def test_members_and_patroni_log_in_at_etcd(made: Authority, name: str, client: bool) -> None:
+    assert made.verifies(f"tls/{name}.pem", "-purpose", "sslclient") == client
 
 
 @pytest.mark.parametrize("name", ["redis-1", "sentinel-1"])
-def test_etcd_refuses_the_certificate_of_redis(authority: Authority, name: str) -> None:
-    assert not authority.verifies(f"tls/{name}.pem", "-purpose", "sslclient")
+def test_etcd_refuses_the_certificate_of_redis(made: Authority, name: str) -> None:
+    assert not made.verifies(f"tls/{name}.pem", "-purpose", "sslclient")
 
 
-def test_the_authority_can_not_sign_for_public_names(authority: Authority, tmp_path: Path) -> None:
+def test_the_authority_can_not_sign_for_public_names(made: Authority, tmp_path: Path) -> None:
     """Infisical trusts the authority for all addresses that Infisical connects to."""
-    key = (authority.root / "keys/cluster_ca_key").read_text()
+    key = (made.root / "keys/cluster_ca_key").read_text()
     (tmp_path / "ca.key").write_text(
         f"-----BEGIN PRIVATE KEY-----\n{key}-----END PRIVATE KEY-----\n"
     )
@@ -121,14 +122,14 @@ def test_the_authority_can_not_sign_for_public_names(authority: Authority, tmp_p
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
             *("-noenc", "-keyout", os.devnull, "-out", str(tmp_path / "other.pem")),
-            *("-CA", str(authority.root / "tls/ca.crt"), "-CAkey", str(tmp_path / "ca.key")),
+            *("-CA", str(made.root / "tls/ca.crt"), "-CAkey", str(tmp_path / "ca.key")),
             *("-subj", "/CN=other", "-addext", "subjectAltName=DNS:secrets.example.com"),
             *("-addext", "basicConstraints=critical,CA:false"),
         ],
         check=True,
         capture_output=True,
     )
-    command = ["openssl", "verify", "-CAfile", str(authority.root / "tls/ca.crt")]
+    command = ["openssl", "verify", "-CAfile", str(made.root / "tls/ca.crt")]
     done = subprocess.run([*command, str(tmp_path / "other.pem")], capture_output=True, text=True)
     assert "permitted subtree violation" in done.stdout + done.stderr
 
@@ -136,15 +137,15 @@ def test_the_authority_can_not_sign_for_public_names(authority: Authority, tmp_p
 @pytest.fixture(scope="module")
 def redis_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """The certificates of one service only, as openssl takes seconds to read all of them."""
-    authority = Authority(tmp_path_factory.mktemp("redis"), "redis")
-    authority.make()
-    return authority
+    made = Authority(tmp_path_factory.mktemp("redis"), ("redis",))
+    made.make()
+    return made
 
 
 @pytest.fixture
 def own(redis_authority: Authority, tmp_path: Path) -> Authority:
     """A copy of the certificates for Redis, which a test can change."""
-    subprocess.run(["cp", "-a", f"{redis_authority.root}/.", str(tmp_path)], check=True)
+    subprocess.run(["cp", "-a", f"{redis_authority.runner.root}/.", str(tmp_path)], check=True)
     return Authority(tmp_path, redis_authority.services)
 
 
@@ -165,19 +166,12 @@ def test_a_public_key_with_a_line_like_an_extension_is_up_to_date(
 ) -> None:
     """One key of 64 has a second line that begins with an X, as `X509v3 …` does."""
     (own.root / "tls/redis-2.pem").unlink()
-    given = own.root / "given.pem"
-    given.write_bytes(
-        next(
-            filter(
-                _has_line_like_an_extension,
-                iter(lambda: ec.generate_private_key(ec.SECP256R1()), None),
-            )
-        ).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
-    new = 'openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1"'
-    text = own.script("make")
-    assert new in text
-    subprocess.run(["sh", "-c", text.replace(new, f'cp {given} "$1"')], check=True)
+    keys = iter(lambda: ec.generate_private_key(ec.SECP256R1()), None)
+    key = next(filter(_has_line_like_an_extension, keys))
+    given = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(authority._Signer, "_new_key", lambda _: given)
+        own.make()
     assert own.check() == []
 
 
@@ -210,6 +204,7 @@ def test_a_lost_authority_certificate_is_restored_and_keeps_its_leaves(own: Auth
 def test_a_lost_authority_key_is_not_replaced(own: Authority) -> None:
     """Services would not trust each other while only some have a certificate of a new authority."""
     (own.root / "keys/cluster_ca_key").unlink()
-    done = own.run("make")
-    assert done.returncode == 1
-    assert "cluster_ca_key " in done.stderr
+    with pytest.raises(RuntimeError) as refused:
+        own.make()
+    assert "cluster_ca_key" in refused.value.args[0].message
+    assert not [*(own.root / "tls").glob(".new*")]
