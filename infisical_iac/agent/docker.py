@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from infisical_iac.agent.runner import Failure, Runner, observation
 PROJECT = "infisical"
 _COMPOSE_PROJECT = "com.docker.compose.project"
 _COMPOSE_SERVICE = "com.docker.compose.service"
+_OF_STACK = f"label=com.docker.stack.namespace={PROJECT}"
 _SWARM_SERVICE = "com.docker.swarm.service.name"
 
 
@@ -116,6 +118,32 @@ def find_container(runner: Runner, service: str, topology: str = "") -> DockerCo
     """
     found = [each for each in list_containers(runner) if each.belongs_to(service, topology)]
     return next((each for each in found if each.is_running), found[0] if found else None)
+
+
+def remove_containers(runner: Runner, chosen: str) -> None:
+    """Remove the containers that match a filter of `docker ps`.
+
+    A swarm that ends removes its own at the same time, and Docker refuses a second removal until
+    the first one is done. Raises RuntimeError with a Failure.
+    """
+    for _ in range(60):
+        found = runner.must_run(["docker", "ps", "--all", "--quiet", "--filter", chosen]).split()
+        if not found:
+            return
+        done = runner.run(["docker", "rm", "--force", *found])
+        if done.status == 0:
+            return
+        time.sleep(0.5)
+    raise RuntimeError(Failure("command", f"containers can't be removed: {done.errors.strip()}"))
+
+
+def remove_own_volumes(runner: Runner, *names: str) -> None:
+    """Remove volumes of the cluster's stack, such as `etcd`, with the containers that hold them."""
+    for name in names:
+        chosen = ["--filter", _OF_STACK, "--filter", f"name=^{PROJECT}_{name}$"]
+        for volume in runner.must_run(["docker", "volume", "ls", "--quiet", *chosen]).split():
+            remove_containers(runner, f"volume={volume}")
+            runner.must_run(["docker", "volume", "rm", "--force", volume])
 
 
 def read_log(runner: Runner, container: str, *options: str) -> Sequence[str]:

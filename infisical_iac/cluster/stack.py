@@ -11,6 +11,8 @@ from time import sleep
 
 from pyinfra.context import host
 
+from infisical_iac.agent import etcd as agent_etcd
+from infisical_iac.agent import networks as agent_networks
 from infisical_iac.agent import patroni, rollout, tasks
 from infisical_iac.agent import services as agent_services
 from infisical_iac.agent.maintenance import DataCounts, count_data
@@ -223,9 +225,9 @@ def _recreate_networks(site: ClusterSite) -> None:
     )
     text = stack_file.with_networks(run(f"cat {STACK_FILE}", doing="read stack.yaml"), desired)
     users = stack_file.network_users(text, names)
-    services = " ".join(f"infisical_{name}" for name in sorted(users))
-    remove = script("cluster-networks", "remove", services, " ".join(sorted(names)))
-    run(remove, doing="remove the networks")
+    services = [f"infisical_{name}" for name in sorted(users)]
+    remove = question(agent_networks.remove, services=services, networks=sorted(names))
+    perform(remove, doing="remove the networks")
     asked: dict[str, str] = {}
     databases = stack_plan.databases(text)
     # Databases first: the services that use them would otherwise restart again and again.
@@ -234,7 +236,7 @@ def _recreate_networks(site: ClusterSite) -> None:
             timeout = 2 * site.settings.stack.start_timeout
             asked |= roll_out_part(text, part, timeout)
         if part & databases:
-            run(script("cluster-networks", "await_master", "120"), doing="wait for Redis")
+            ask(question(agent_networks.await_master, seconds=120))
     wait_for_majority()
     write(RECORD, record_text(stack_plan.renew_record(before, asked, users)))
 
@@ -323,7 +325,7 @@ def roll_out(site: ClusterSite) -> None:
     for level in stack_plan.levels_ahead(found):
         # An etcd that is bootstrapped again has the addresses of the level already.
         if changes_to_tls and level > Level.OFFERED and not site.cluster.is_etcd_reset:
-            run(script("etcd", "secure"), doing="make etcd's members use TLS")
+            perform(question(agent_etcd.secure), doing="make etcd's members use TLS")
         _roll_out(replace(site, tls=level))
         site = replace(site, cluster=replace(site.cluster, is_etcd_reset=False))
 
@@ -339,7 +341,7 @@ def _roll_out(site: ClusterSite) -> None:
         etcd.remove_lost_etcd(site.cluster)
     if first:
         roll_out_part(desired.text, first, timeout, before.nodes)
-        run(script("etcd", "led", str(_AGAIN_SECONDS)), doing="wait for a primary")
+        ask(question(agent_etcd.await_primary, seconds=_AGAIN_SECONDS))
     together = stack_plan.changing_together(before, site.tls)
     stages = stack_plan.plan_stages(before, desired, first | together)
     again = ask(question(count_data))

@@ -1,6 +1,8 @@
 """Test differences of the stack's networks, their services, and their re-creation."""
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +14,7 @@ from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster import stack, stack_file, stack_plan
 from infisical_iac.cluster.site import desired_stack
 from infisical_iac.cluster.stack_plan import DesiredStack
+from infisical_iac.core.agent import Question
 from tests.unit.clusters import site
 
 _SITE = site()
@@ -100,9 +103,18 @@ def test_the_record_of_re_created_services_is_renewed_and_hides_no_difference() 
 
 _STEPS_BY_NETWORK = {
     EDGE: ["part haproxy infisical"],
-    "infisical-databases": ["part DATA", "await_master 120", "part haproxy infisical"],
-    "infisical-consensus": ["part DATA", "await_master 120"],
+    "infisical-databases": ["part DATA", "networks.await_master 120", "part haproxy infisical"],
+    "infisical-consensus": ["part DATA", "networks.await_master 120"],
 }
+
+
+def _call(asked: Question[Any]) -> str:
+    """Return the name of a call of the agent, with its arguments."""
+    (call,) = asked.calls
+    given = json.loads(call.arguments).values()
+    return f"{call.name} " + "; ".join(
+        " ".join(each) if isinstance(each, list) else str(each) for each in given
+    )
 
 
 @pytest.mark.parametrize("name", _STEPS_BY_NETWORK)
@@ -126,7 +138,8 @@ def test_services_are_removed_before_a_network_is_re_created_and_start_after_dat
         return dict.fromkeys(names, "new")
 
     monkeypatch.setattr(stack, "run", run)
-    monkeypatch.setattr(stack, "script", lambda _, *arguments: " ".join(arguments))
+    monkeypatch.setattr(stack, "ask", lambda asked: steps.append(_call(asked)))
+    monkeypatch.setattr(stack, "perform", lambda asked, **_: steps.append(_call(asked)))
     monkeypatch.setattr(stack, "write", lambda path, _: steps.append(f"write {path}"))
     monkeypatch.setattr(cluster_site, "read_stack_again", lambda _: found)
     monkeypatch.setattr(
@@ -138,7 +151,7 @@ def test_services_are_removed_before_a_network_is_re_created_and_start_after_dat
     services = " ".join(f"infisical_{each}" for each in sorted(users))
     assert steps == [
         "cat /etc/infisical/stack.yaml",
-        f"remove {services} {name}",
+        f"networks.remove {name}; {services}",
         *_STEPS_BY_NETWORK[name],
         "wait for a majority",
         "write /etc/infisical/stack.json",
