@@ -133,7 +133,7 @@ def _new_ends(runner: Runner, services: Collection[str], known: set[str]) -> lis
     two of PostgreSQL are healthy.
     """
     new = {id: slot for id, slot in list_ended(runner, services).items() if id not in known}
-    known |= new.keys()
+    known.update(new)
     slots = [*new.values()]
     if any(slot.startswith("infisical_infisical.") for slot in slots):
         counts = count_data(runner)

@@ -44,6 +44,7 @@ _PROGRAMS = {
     "--maintenance": ("maintenance", "main"),
     "--firewall": ("maintenance", "main_of_firewall"),
     "--backup-target": ("restic", "main"),
+    "--swarm": ("joining", "main"),
 }
 
 

@@ -12,7 +12,8 @@ from infisical_iac.host.machine import DAEMON_FILE
 # The unit that unlocks the host's manager when Docker starts.
 UNIT = "infisical-unlock.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
-PROGRAM = "/usr/local/lib/infisical-iac/swarm-unlock.sh"
+# The program of earlier versions, whose work the agent does.
+FORMER = "/usr/local/lib/infisical-iac/swarm-unlock.sh"
 HANDING_OVER = "/usr/local/lib/infisical-iac/hand-over.sh"
 
 
@@ -21,6 +22,6 @@ def swarm_question() -> Question[SwarmState]:
     return together(
         lambda state, files, units: replace(state, files=files, units=units),
         question(membership.inspect),
-        question(states, paths=[PROGRAM, HANDING_OVER, UNIT_FILE, DAEMON_FILE]),
+        question(states, paths=[FORMER, HANDING_OVER, UNIT_FILE, DAEMON_FILE]),
         question_for([UNIT]),
     )

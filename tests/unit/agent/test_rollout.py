@@ -228,6 +228,24 @@ def test_infisical_may_crash_while_its_database_is_missing(
     assert "again and again" not in _wait(leader, 2)
 
 
+def test_crashes_without_a_database_do_not_count_once_it_is_there(
+    leader: FakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Swarm lists ended tasks for as long as the service exists."""
+    leader.run_tasks(infisical=1, caddy=2)
+    leader.looping.extend([_SLOT] * 4)
+
+    def start_database(_: FakeManager) -> DataCounts:
+        leader.looping.clear()
+        monkeypatch.setattr(rollout, "count_data", lambda _: DataCounts(3, 3))
+        return DataCounts(3, 0)
+
+    monkeypatch.setattr(rollout, "count_data", start_database)
+    said = _wait(leader, 20)
+    assert said.startswith("infisical_infisical: 1 of 2")
+    assert "again and again" not in said
+
+
 def test_tasks_of_other_services_do_not_end_the_wait(leader: FakeManager) -> None:
     leader.run_tasks(infisical=1, caddy=1)
     leader.looping.extend([_SLOT] * 5)

@@ -38,14 +38,14 @@ def _play(
     """Fake each step on a host; return the steps with the host's name."""
     done: list[str] = []
 
-    def run(_: str, *, doing: str) -> str:
+    def run(_: object, *, doing: str) -> str:
         done.append(f"{host.name}: {doing}")
         if done[-1] == fails:
             raise CommandFailed("no")
         return removes
 
     monkeypatch.setattr(deploy, "run", run)
-    monkeypatch.setattr(swarm, "run", run)
+    monkeypatch.setattr(swarm, "perform", run)
     return done
 
 
