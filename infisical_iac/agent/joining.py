@@ -130,7 +130,8 @@ def begin(runner: Runner, *, address: str, pool: str, hours: int) -> None:
         pool: the range of the overlay networks.
         hours: the lifetime of a node's certificate.
     """
-    known = (runner.text(_MARK) or "").strip()
+    mark = runner.path(_MARK)
+    known = mark.read_text().strip() if mark.exists() else ""
     # The host must not leave managers that don't answer for a moment.
     if known not in ("", "new"):
         raise _refuse("the managers of the host's swarm don't answer just now", "run again")

@@ -19,10 +19,11 @@ from tests.unit.clusters import site
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
     made = NotingHost()
+    monkeypatch.setattr(rotation, "run", made.run)
+    monkeypatch.setattr(rotation, "script", made.script)
     for module in (rotation, cluster_change):
-        monkeypatch.setattr(module, "run", made.run)
-        monkeypatch.setattr(module, "script", made.script)
-    monkeypatch.setattr(rotation, "perform", made.perform)
+        monkeypatch.setattr(module, "perform", made.perform)
+    monkeypatch.setattr(cluster_change, "ask", made.ask)
     monkeypatch.setattr(compose, "up", made.up)
     monkeypatch.setattr(compose, "published_port", lambda: 8080)
     monkeypatch.setattr(stack, "roll_out", made.roll_out)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 # The output of the steps.
 _SAID = {
     "rotation targets": "target local\ntarget box",
-    "redis-passwords hashes": "hash-1\nhash-2",
 }
 
 
@@ -50,8 +49,13 @@ class NotingHost(Noting):
     def perform(self, asked: Question[None], *, doing: str) -> None:
         (call,) = asked.calls
         values = json.loads(call.arguments)
-        arguments = [values[name] for name in ("target", "file") if name in values]
+        arguments = [values[name] for name in ("target", "file", "hash") if name in values]
+        arguments += values.get("hashes", [])
         self.note(" ".join((call.name.replace(".", " "), *arguments)))
+
+    def ask(self, asked: Question[Any]) -> list[str]:
+        self.note(asked.calls[0].name.replace(".", " "))
+        return ["hash-1", "hash-2"]
 
     def roll_out(self, site: ClusterSite) -> None:
         self.note("roll out")
