@@ -3,7 +3,6 @@
 The leader rolls it out part by part, and detects rollbacks of the Swarm.
 """
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -11,9 +10,9 @@ from time import sleep
 
 from pyinfra.context import host
 
+from infisical_iac.agent import database, patroni, rollout, tasks
 from infisical_iac.agent import etcd as agent_etcd
 from infisical_iac.agent import networks as agent_networks
-from infisical_iac.agent import patroni, rollout, tasks
 from infisical_iac.agent import services as agent_services
 from infisical_iac.agent.maintenance import DataCounts, count_data
 from infisical_iac.agent.patroni import PatroniState
@@ -38,7 +37,6 @@ from infisical_iac.core.files import File
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
-from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
 from infisical_iac.stack import compose, session
@@ -282,26 +280,18 @@ def restart_waiting(seconds: int, again: DataCounts) -> None:
             await_data(again)
 
 
-# A node that was killed while it led a rotation keeps these files, as it needs them to end that.
-_FORGET = """\
-test -e /var/lib/infisical-rotation/state ||
-    test "$(sha256sum </etc/infisical/keys/postgres_password)" != {} ||
-    rm -f /etc/infisical/keys/postgres_password.old /etc/infisical/keys/postgres_password.next"""
-_HASH = "sha256sum </etc/infisical/keys/postgres_password"
-
-
 def reopen_database(cluster: Cluster) -> None:
     """Make the database accept the password in the current host's key file.
 
     Then every connected node with that password removes the old or next one. Raises CommandFailed.
     """
-    if run(script("reopen"), doing="check that the database accepts the password") != "known":
+    if not perform(question(database.reopen), doing="make the database accept the password"):
         return
-    known = shlex.quote(run(_HASH, doing="hash the password"))
+    dropping = question(database.drop_other_passwords, hash=ask(question(database.password_hash)))
     for node in cluster.connected_nodes:
         if node.number:
             with connection.on(node.name):
-                run(_FORGET.format(known), doing="remove the other password of an ended rotation")
+                perform(dropping, doing="remove the other password of an ended rotation")
 
 
 CONFIGS = "/etc/infisical/stack"
