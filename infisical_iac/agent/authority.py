@@ -17,7 +17,7 @@ from typing import Literal
 
 from infisical_iac.agent import files
 from infisical_iac.agent.runner import Failure, Runner, action, observation
-from infisical_iac.agent.sharing import ROOT
+from infisical_iac.agent.shared_state import ROOT
 
 Reason = Literal["missing", "stale", "ends"]
 

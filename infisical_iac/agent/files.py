@@ -157,7 +157,7 @@ def _in_logs(secret: str) -> tuple[str, str, str]:
     return secret, by_node, re.sub("[&<>]", lambda sign: f"\\u{ord(sign[0]):04x}", by_node)
 
 
-def without_secrets(runner: Runner, lines: Iterable[str]) -> list[str]:
+def lines_without_keys(runner: Runner, lines: Iterable[str]) -> list[str]:
     """Return the lines that have no key of this host; none at all if no key is known."""
     texts_of_keys = texts(runner, paths=[], patterns=[_KEYS]).values()
     keys = {line for text in texts_of_keys for line in text.splitlines() if line}

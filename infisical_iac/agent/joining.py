@@ -18,7 +18,7 @@ from infisical_iac.agent import files
 from infisical_iac.agent.docker import remove_containers, remove_own_volumes
 from infisical_iac.agent.health import run_shortly
 from infisical_iac.agent.runner import Failure, Runner, action, observation
-from infisical_iac.agent.sharing import ROOT
+from infisical_iac.agent.shared_state import ROOT
 from infisical_iac.agent.tasks import OF_STACK
 
 KEY = f"{ROOT}/keys/swarm_unlock_key"

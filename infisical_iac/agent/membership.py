@@ -11,7 +11,7 @@ from infisical_iac.agent.docker import DockerContainer, list_containers
 from infisical_iac.agent.files import PathState
 from infisical_iac.agent.health import run_shortly
 from infisical_iac.agent.runner import Runner, observation
-from infisical_iac.agent.sharing import ROOT, digest
+from infisical_iac.agent.shared_state import ROOT, digest
 from infisical_iac.agent.swarm import HOST, NUMBER
 from infisical_iac.agent.system import UnitState
 

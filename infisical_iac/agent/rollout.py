@@ -18,8 +18,8 @@ from infisical_iac.agent.services import (
     list_services,
     list_tasks,
 )
-from infisical_iac.agent.sharing import ROOT
-from infisical_iac.agent.stack import KINDS, list_made, secret_name, secret_text
+from infisical_iac.agent.shared_state import ROOT
+from infisical_iac.agent.swarm_stack import KINDS, list_made, secret_name, secret_text
 
 # Only secrets and configs of this project have such a name and the stack's label.
 _HASHED = re.compile(r"_[0-9a-f]{12}$")
@@ -35,7 +35,7 @@ _DEPLOY_SECONDS = 1800
 
 @action
 def make_secrets(runner: Runner, *, secrets: Mapping[str, Sequence[str]]) -> None:
-    """Make the secrets that are missing; the argument is as of `stack.inspect`."""
+    """Make the secrets that are missing; the argument is as of `swarm_stack.inspect`."""
     named = {secret_name(runner, purpose, names): names for purpose, names in secrets.items()}
     for name, names in named.items():
         if runner.run(["docker", "secret", "inspect", name]).status != 0:

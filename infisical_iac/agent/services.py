@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from infisical_iac.agent.files import without_secrets
+from infisical_iac.agent.files import lines_without_keys
 from infisical_iac.agent.health import run_shortly
 from infisical_iac.agent.membership import inspect_nodes
 from infisical_iac.agent.runner import Runner, observation
@@ -207,5 +207,5 @@ def explain(runner: Runner, *, service: str) -> str:
         logs = ["docker", "service", "logs", "--raw", "--tail", str(_LINES), newest["ID"]]
         done = run_shortly(runner, logs)
         lines += [*done.text.splitlines(), *done.errors.splitlines()]
-    shown = without_secrets(runner, lines)
+    shown = lines_without_keys(runner, lines)
     return "".join(f"  {line[:_WIDTH]}\n" for line in shown)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.agent import sharing
+from infisical_iac.agent import shared_state as agent_state
 from infisical_iac.agent.membership import SwarmState
 from infisical_iac.cluster import membership
 from infisical_iac.cluster.model import Cluster
@@ -135,18 +135,18 @@ def spread(cluster: Cluster) -> tuple[str, ...]:
         return ()
     # First, so that the host is still the leader if this run is killed here.
     _record_leadership(desired.serial)
-    shared = ask(question(sharing.give))
+    shared = ask(question(agent_state.give))
     for name in desired.to:
         with connection.on(name):
             perform(
-                question(sharing.take, shared=shared, serial=desired.serial),
+                question(agent_state.take, shared=shared, serial=desired.serial),
                 doing=f"bring the state of {cluster.leader.name} to {name}",
             )
     return desired.to
 
 
 def _record_leadership(serial: int) -> None:
-    perform(question(sharing.lead, serial=serial), doing="record that the host is the leader")
+    perform(question(agent_state.lead, serial=serial), doing="record that the host is the leader")
 
 
 def _observed_states(cluster: Cluster) -> Mapping[str, SwarmState]:

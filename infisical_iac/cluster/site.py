@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 from pyinfra.context import host
 
 from infisical_iac.agent.maintenance import await_health, await_node, check_spare, reload_engine
-from infisical_iac.agent.stack import ClusterStackState
+from infisical_iac.agent.swarm_stack import ClusterStackState
 from infisical_iac.cluster import membership, shared_state, swarm, validation
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.stack_file import (

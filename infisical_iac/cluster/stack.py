@@ -16,7 +16,7 @@ from infisical_iac.agent import networks as agent_networks
 from infisical_iac.agent import services as agent_services
 from infisical_iac.agent.maintenance import DataCounts, count_data
 from infisical_iac.agent.patroni import PatroniState
-from infisical_iac.agent.stack import ClusterStackState
+from infisical_iac.agent.swarm_stack import ClusterStackState
 from infisical_iac.agent.tasks import Task
 from infisical_iac.change import releases
 from infisical_iac.cluster import etcd, stack_file, stack_plan

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.agent.stack import Network
+from infisical_iac.agent.swarm_stack import Network
 from infisical_iac.agent.tasks import Task
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.settings import DATA_NODES
@@ -96,7 +96,7 @@ def render_stack_file(settings: Settings, machine: MachineState, inputs: StackIn
         # If each node runs a replica, there is no room for a new one next to the old ones.
         order="start-first" if replicas < len(cluster.nodes) else "stop-first",
         memory=lambda size: f"{mebibytes(size)}M",
-        # agent/stack.py waits for longer than an interval and a check, and
+        # agent/swarm_stack.py waits for longer than an interval and a check, and
         # agent/tasks.py for as long as two of them: tests/unit/stack/test_health_intervals.py.
         interval=15 if values["start_interval"] else 5,
         caddy=settings.stack.runs_caddy,

@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from infisical_iac.agent import node_health, stack
+from infisical_iac.agent import node_health, swarm_stack
 from infisical_iac.agent.files import states
 from infisical_iac.agent.node_health import NodeFacts
-from infisical_iac.agent.stack import ClusterStackState, Recorded
+from infisical_iac.agent.swarm_stack import ClusterStackState, Recorded
 from infisical_iac.cluster.model import NodeState
 from infisical_iac.core import audit
 from infisical_iac.core.agent import Question, question, together
@@ -23,11 +23,11 @@ RECORD = "/etc/infisical/stack.json"
 def stack_question(
     *, images: Sequence[str], secrets: Mapping[str, Sequence[str]]
 ) -> Question[ClusterStackState]:
-    """Return the question for the ClusterStackState; the arguments are as of `stack.inspect`."""
+    """Return the question for the ClusterStackState; the arguments are as of `swarm_stack.inspect`."""
     # All other files follow from the rest of the state.
     return together(
         lambda state, files: replace(state, files=files),
-        question(stack.inspect, images=[*images], secrets={**secrets}),
+        question(swarm_stack.inspect, images=[*images], secrets={**secrets}),
         question(states, paths=[STACK_FILE, RECORD]),
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from infisical_iac.agent.stack import ClusterStackState
+from infisical_iac.agent.swarm_stack import ClusterStackState
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import stack as cluster_stack
 from infisical_iac.cluster.site import ClusterSite

@@ -1,7 +1,7 @@
 """A converged stack of two services, for tests."""
 
 from infisical_iac.agent.services import SwarmService
-from infisical_iac.agent.stack import ClusterStackState, Recorded
+from infisical_iac.agent.swarm_stack import ClusterStackState, Recorded
 from infisical_iac.cluster.stack_plan import DesiredStack
 
 DESIRED = DesiredStack(

@@ -10,7 +10,7 @@ import pytest
 from infisical_iac.agent import patroni
 from infisical_iac.agent.maintenance import DataCounts
 from infisical_iac.agent.patroni import PatroniState
-from infisical_iac.agent.stack import ClusterStackState
+from infisical_iac.agent.swarm_stack import ClusterStackState
 from infisical_iac.cluster import stack, stack_plan
 from infisical_iac.cluster.site import inputs
 from infisical_iac.cluster.stack_file import configs

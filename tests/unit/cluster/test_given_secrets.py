@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infisical_iac.agent.stack import secret_text
+from infisical_iac.agent.swarm_stack import secret_text
 from infisical_iac.cluster.stack_file import secrets_of
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.core.change import UpToDate

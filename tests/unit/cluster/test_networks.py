@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from infisical_iac.agent.services import SwarmService
-from infisical_iac.agent.stack import ClusterStackState, Network, Recorded
+from infisical_iac.agent.swarm_stack import ClusterStackState, Network, Recorded
 from infisical_iac.agent.tasks import Task
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster import stack, stack_file, stack_plan

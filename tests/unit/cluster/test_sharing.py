@@ -19,8 +19,8 @@ from tests.unit.cluster.observed import NAMES, bare, cluster_of, converged_state
 from tests.unit.operations.cases import Case, decide, of
 
 _SHARED = {"keys/encryption_key": [384, "b2J2aW91c2x5LWZha2U="]}
-_TAKEN_BY_TWO = ("two", "sharing.take", {"serial": 5, "shared": _SHARED})
-_TAKEN_BY_THREE = ("three", "sharing.take", {"serial": 5, "shared": _SHARED})
+_TAKEN_BY_TWO = ("two", "shared_state.take", {"serial": 5, "shared": _SHARED})
+_TAKEN_BY_THREE = ("three", "shared_state.take", {"serial": 5, "shared": _SHARED})
 _COPY_TO_TWO = "~ /etc/infisical on two: serial 4 → 5, from one"
 _COPY_TO_THREE = "~ /etc/infisical on three: serial 4 → 5, from one"
 _LEADER = SwarmState(serial=4, serial_as_leader=4, digest="state")
@@ -101,7 +101,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
     def ask(asked: Question[Any], **_: str) -> Any:
         (call,) = asked.calls
         made.append((current[-1], call.name, json.loads(call.arguments)))
-        return _SHARED if call.name == "sharing.give" else None
+        return _SHARED if call.name == "shared_state.give" else None
 
     @contextmanager
     def on(name: str) -> Iterator[None]:
@@ -130,8 +130,8 @@ def test_a_changed_state_is_copied_after_its_new_serial_is_recorded_on_the_leade
     _observe(monkeypatch, _change(three()))
     assert shared_state.spread(cluster_of(three())) == ("two", "three")
     assert calls == [
-        ("one", "sharing.lead", {"serial": 5}),
-        ("one", "sharing.give", {}),
+        ("one", "shared_state.lead", {"serial": 5}),
+        ("one", "shared_state.give", {}),
         _TAKEN_BY_TWO,
         _TAKEN_BY_THREE,
     ]

@@ -7,7 +7,7 @@ import yaml
 
 from infisical_iac.agent.membership import SwarmState
 from infisical_iac.agent.services import SwarmService
-from infisical_iac.agent.stack import ClusterStackState, Recorded
+from infisical_iac.agent.swarm_stack import ClusterStackState, Recorded
 from infisical_iac.cluster import stack_plan
 from infisical_iac.cluster.stack_plan import DesiredStack
 from tests.unit.cluster.stacks import NODES

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from infisical_iac.agent.services import SwarmService
-from infisical_iac.agent.stack import ClusterStackState
+from infisical_iac.agent.swarm_stack import ClusterStackState
 from infisical_iac.cluster import stack, stack_plan
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.stack_plan import Level

@@ -10,7 +10,7 @@ from infisical_iac.agent.authority import DueFile
 from infisical_iac.agent.files import PathState
 from infisical_iac.agent.membership import SwarmState
 from infisical_iac.agent.services import SwarmService
-from infisical_iac.agent.stack import ClusterStackState, Network, Recorded
+from infisical_iac.agent.swarm_stack import ClusterStackState, Network, Recorded
 from infisical_iac.agent.system import UnitState
 from infisical_iac.agent.tasks import Task
 from infisical_iac.cluster import deploy, etcd, scaling, shared_state, stack, swarm

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from infisical_iac.agent import tasks
-from infisical_iac.agent.stack import STARTING_SECONDS
+from infisical_iac.agent.swarm_stack import STARTING_SECONDS
 from infisical_iac.core.rendering import script_file
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.compose import compose_file

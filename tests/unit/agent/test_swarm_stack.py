@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.agent import stack
+from infisical_iac.agent import swarm_stack
 from infisical_iac.agent.runner import Output
 from infisical_iac.agent.services import SwarmService
-from infisical_iac.agent.stack import ClusterStackState, Network
+from infisical_iac.agent.swarm_stack import ClusterStackState, Network
 from infisical_iac.cluster import stack_plan
 from infisical_iac.cluster.stack_state import record_text
 from infisical_iac.core.agent import question
@@ -31,7 +31,7 @@ def _manager(tmp_path: Path, **more: Any) -> FakeManager:
 
 
 def _inspect(host: FakeRunner, *images: str) -> ClusterStackState:
-    return answer(question(stack.inspect, images=[*images], secrets=SECRETS), host)
+    return answer(question(swarm_stack.inspect, images=[*images], secrets=SECRETS), host)
 
 
 def test_the_state_of_the_stack_is_read(tmp_path: Path) -> None:
@@ -141,4 +141,4 @@ def test_a_starting_task_is_waited_for_as_long_as_it_does_not_crash_repeatedly(
     if looping:
         host.looping.append("infisical_etcd-1.1")
     assert _inspect(host).services["infisical"].running == 2
-    assert sum(waits) == (1 if looping else stack.STARTING_SECONDS)
+    assert sum(waits) == (1 if looping else swarm_stack.STARTING_SECONDS)

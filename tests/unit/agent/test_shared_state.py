@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.agent import files, sharing
+from infisical_iac.agent import files, shared_state
 from infisical_iac.agent.serving import encode
-from infisical_iac.agent.sharing import SharedFile
+from infisical_iac.agent.shared_state import SharedFile
 from tests.unit.agent.fake_runner import FakeRunner
 
 _STATE = {
@@ -53,7 +53,7 @@ def other(tmp_path: Path) -> FakeRunner:
 
 def _give(host: FakeRunner) -> dict[str, SharedFile]:
     """Return what a host gives, as another host gets it in JSON."""
-    found: dict[str, SharedFile] = json.loads(json.dumps(sharing.give(host), default=encode))
+    found: dict[str, SharedFile] = json.loads(json.dumps(shared_state.give(host), default=encode))
     return found
 
 
@@ -67,13 +67,13 @@ def _read(host: FakeRunner) -> dict[str, str]:
 def test_a_host_gets_the_state_and_keeps_its_own_files(
     leader: FakeRunner, other: FakeRunner
 ) -> None:
-    sharing.take(other, shared=_give(leader), serial=3)
+    shared_state.take(other, shared=_give(leader), serial=3)
     assert _read(other) == _STATE | _OWN | {"serial": "3\n"}
-    assert sharing.digest(other) == sharing.digest(leader) != ""
+    assert shared_state.digest(other) == shared_state.digest(leader) != ""
 
 
 def test_replaced_files_are_kept_aside(leader: FakeRunner, other: FakeRunner) -> None:
-    sharing.take(other, shared=_give(leader), serial=3)
+    shared_state.take(other, shared=_give(leader), serial=3)
     before = "/var/lib/infisical-share/before/3"
     assert other.text(f"{before}/admin.env") == "older"
     assert other.text(f"{before}/credentials/gone.env") == "ended"
@@ -87,7 +87,7 @@ def test_no_copy_is_kept_of_a_secret_that_the_user_gave(
     for name in ("given_license_key", "given_smtp_password"):
         other.write(f"/etc/infisical/keys/{name}", "old")
     other.write("/etc/infisical/.env", "SMTP_PASSWORD='old'")
-    sharing.take(other, shared=_give(leader), serial=3)
+    shared_state.take(other, shared=_give(leader), serial=3)
     assert other.text("/etc/infisical/keys/given_license_key") == "new"
     assert other.text("/etc/infisical/keys/given_smtp_password") is None
     kept = other.path("/var/lib/infisical-share/before").rglob("*")
@@ -97,7 +97,7 @@ def test_no_copy_is_kept_of_a_secret_that_the_user_gave(
 def test_the_last_five_replaced_states_are_kept(leader: FakeRunner, other: FakeRunner) -> None:
     for serial in range(8, 15):
         leader.write("/etc/infisical/keys/encryption_key", f"obviously-fake-{serial}")
-        sharing.take(other, shared=_give(leader), serial=serial)
+        shared_state.take(other, shared=_give(leader), serial=serial)
     kept = other.path("/var/lib/infisical-share/before")
     found = {int(each.name): (each / "keys/encryption_key").read_text() for each in kept.iterdir()}
     assert found == {serial: f"obviously-fake-{serial - 1}" for serial in range(10, 15)}
@@ -109,13 +109,13 @@ def test_states_replaced_by_the_same_serial_are_all_kept(
     given = _give(leader)
     for text in ("first", "second"):
         other.write("/etc/infisical/admin.env", text)
-        sharing.take(other, shared=given, serial=3)
+        shared_state.take(other, shared=given, serial=3)
     before = "/var/lib/infisical-share/before/3/admin.env"
     assert (other.text(f"{before}.~1~"), other.text(before)) == ("first", "second")
 
 
 def test_secrets_are_private_on_both_hosts(leader: FakeRunner, other: FakeRunner) -> None:
-    sharing.take(other, shared=_give(leader), serial=3)
+    shared_state.take(other, shared=_give(leader), serial=3)
     for place in ("/etc/infisical/keys/encryption_key", "/var/lib/infisical-share"):
         assert other.path(place).stat().st_mode & 0o077 == 0
 
@@ -125,7 +125,7 @@ def test_copies_that_a_killed_older_version_left_are_removed(
 ) -> None:
     """They have keys in clear text."""
     left = other.write("/var/lib/infisical-share/new/keys/encryption_key", "obviously-fake")
-    sharing.take(other, shared=_give(leader), serial=3)
+    shared_state.take(other, shared=_give(leader), serial=3)
     assert not left.exists()
 
 
@@ -159,7 +159,7 @@ def _deaths(
             for change in (files.write, files.remove):
                 patched.setattr(files, change.__name__, deadline.limit(change))
             try:
-                sharing.take(host, shared=shared, serial=3)
+                shared_state.take(host, shared=shared, serial=3)
             except _KilledError:
                 pass
             else:
@@ -177,7 +177,7 @@ def test_a_killed_copy_leaves_no_serial_or_the_whole_state(
         if serials[-1] == "3\n":
             assert _read(host).items() >= _STATE.items()
         assert host.text("/etc/infisical/admin.env") in ("older", "obviously-fake-password")
-        sharing.take(host, shared=shared, serial=3)
+        shared_state.take(host, shared=shared, serial=3)
         assert _read(host) == _STATE | _OWN | {"serial": "3\n"}
         kept = host.path("/var/lib/infisical-share/before/3").rglob("*")
         assert {"older", "ended"} <= {each.read_text() for each in kept if each.is_file()}
@@ -189,18 +189,18 @@ def test_a_damaged_state_is_refused(leader: FakeRunner, other: FakeRunner) -> No
     before = _read(other)
     shared = _give(leader) | {"keys/auth_secret": (0o600, "b2J2aW91c2x5LWZha2U")}
     with pytest.raises(ValueError, match="padding"):
-        sharing.take(other, shared=shared, serial=3)
+        shared_state.take(other, shared=shared, serial=3)
     assert _read(other) == before
 
 
 def test_a_leader_notes_its_serial(leader: FakeRunner) -> None:
-    sharing.lead(leader, serial=7)
+    shared_state.lead(leader, serial=7)
     for name in ("serial", "led"):
         assert leader.text(f"/etc/infisical/{name}") == "7\n"
 
 
 def test_the_digest_of_a_host_without_shared_files_is_empty(tmp_path: Path) -> None:
-    assert sharing.digest(FakeRunner(tmp_path)) == ""
+    assert shared_state.digest(FakeRunner(tmp_path)) == ""
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_a_host_accepts_only_files_of_the_shared_state(
     before = _read(other)
     forged = base64.b64encode(b"TARGETS=$(touch /tmp/forged)").decode()
     with pytest.raises(RuntimeError) as refused:
-        sharing.take(other, shared=_give(leader) | {path: (0o600, forged)}, serial=3)
+        shared_state.take(other, shared=_give(leader) | {path: (0o600, forged)}, serial=3)
     assert refused.value.args[0].code == "command.not_shared"
     assert path in refused.value.args[0].message
     assert _read(other) == before
@@ -226,6 +226,6 @@ def test_a_link_is_replaced_by_a_file(leader: FakeRunner, other: FakeRunner) -> 
     link = other.path("/etc/infisical/admin.env")
     link.unlink()
     link.symlink_to(elsewhere)
-    sharing.take(other, shared=_give(leader), serial=3)
+    shared_state.take(other, shared=_give(leader), serial=3)
     assert (link.is_symlink(), elsewhere.read_text()) == (False, "untouched")
     shutil.rmtree(other.root)

@@ -21,7 +21,7 @@ from infisical_iac.agent.services import (
     list_services,
     list_tasks,
 )
-from infisical_iac.agent.sharing import ROOT
+from infisical_iac.agent.shared_state import ROOT
 from infisical_iac.agent.tasks import OF_STACK, STACK
 
 # Longer than the longest interval of a health check in stack_file.py.
