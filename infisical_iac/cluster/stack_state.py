@@ -23,7 +23,7 @@ RECORD = "/etc/infisical/stack.json"
 def stack_question(
     *, images: Sequence[str], secrets: Mapping[str, Sequence[str]]
 ) -> Question[ClusterStackState]:
-    """Return the question for the ClusterStackState; the arguments are as of `swarm_stack.inspect`."""
+    """Return the question for the ClusterStackState, with the arguments of `inspect`."""
     # All other files follow from the rest of the state.
     return together(
         lambda state, files: replace(state, files=files),
