@@ -51,9 +51,20 @@ class Database:
         On a cluster it bypasses HAProxy, which would end a session that waits for a long time. A
         former primary accepts no write, since it has no synchronous standby.
         """
+        call, password = self._call(words)
+        return self.runner.run(call, stdin=f"{password}{stdin}", seconds=seconds)
+
+    def dump(self, target: Path, *, seconds: float) -> Output:
+        """Dump the database into a file, and return the result."""
+        words = ["pg_dump", "--username", _USER, "--format", "custom", "infisical"]
+        call, password = self._call(words)
+        return self.runner.dump(call, target, stdin=password, seconds=seconds)
+
+    def _call(self, words: Sequence[str]) -> tuple[list[str], str]:
+        """Return the command that runs a program in the container, and the password's line."""
         call = ["docker", "exec", "--interactive", "--env", f"PGAPPNAME={_SESSION}"]
         if not self.is_clustered:
-            return self.runner.run([*call, self.container.id, *words], stdin=stdin, seconds=seconds)
+            return [*call, self.container.id, *words], ""
         password = (self.runner.text(self.password_file) or "").strip()
         variables = (
             f"PGHOST={','.join(self.servers)}",
@@ -62,7 +73,7 @@ class Database:
         )
         call += [word for each in variables for word in ("--env", each)]
         call += [self.container.id, "sh", "-c", _WITH_PASSWORD, "sh", *words]
-        return self.runner.run(call, stdin=f"{password}\n{stdin}", seconds=seconds)
+        return call, f"{password}\n"
 
     def sql(self, text: str, *, database: str = "infisical", seconds: float = 60) -> list[str]:
         """Return the lines that SQL prints. Raises RuntimeError with a Failure."""

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from infisical_iac.agent.runner import Failure, Runner, observation
 
@@ -12,7 +13,57 @@ PROJECT = "infisical"
 _COMPOSE_PROJECT = "com.docker.compose.project"
 _COMPOSE_SERVICE = "com.docker.compose.service"
 _OF_STACK = f"label=com.docker.stack.namespace={PROJECT}"
+_COMPOSE_HASH = "com.docker.compose.config-hash"
 _SWARM_SERVICE = "com.docker.swarm.service.name"
+_MOST_REMOVALS = 60
+_NETWORK = (
+    '{"name":{{json .Name}},"id":{{json .ID}},"internal":{{json .Internal}},'
+    f'"project":{{{{json (.Label "{_COMPOSE_PROJECT}")}}}}}}'
+)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A container's connection to a Docker network.
+
+    Attributes:
+        network: the network's id; empty for a container that was never started.
+        aliases: the names of the container in the network.
+    """
+
+    network: str
+    aliases: frozenset[str]
+
+
+@dataclass(frozen=True)
+class DockerNetwork:
+    """A Docker network.
+
+    Attributes:
+        internal: whether it has no route to the outside.
+        project: the Compose project that created it.
+    """
+
+    id: str
+    internal: bool
+    project: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits that `docker update` can change without changing the hash of the configuration.
+
+    Attributes:
+        restart: the restart policy, as Compose calls it.
+        memory: in bytes; 0 for no limit.
+        cpus: in billionths of one CPU; 0 for no limit.
+        pids: the number of processes; 0 for no limit.
+    """
+
+    restart: str = "no"
+    memory: int = 0
+    cpus: int = 0
+    pids: int = 0
 
 
 @dataclass(frozen=True)
@@ -25,6 +76,8 @@ class DockerContainer:
         status: such as "running", "exited" or "restarting".
         health: such as "healthy"; empty without a health check.
         networks: the addresses in its networks, by the networks' names.
+        connections: its connections, by the networks' names; those of its last run if it is
+            stopped.
         pid: the process number on the host; 0 if it does not run.
     """
 
@@ -37,6 +90,8 @@ class DockerContainer:
     health: str = ""
     restarts: int = 0
     networks: Mapping[str, str] = field(default_factory=dict)
+    connections: Mapping[str, Connection] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
     pid: int = 0
 
     @property
@@ -48,6 +103,11 @@ class DockerContainer:
     def service(self) -> str:
         """The Compose service; empty for none."""
         return self.labels.get(_COMPOSE_SERVICE, "")
+
+    @property
+    def configuration(self) -> str:
+        """The hash of the Compose configuration that it was created from; empty for none."""
+        return self.labels.get(_COMPOSE_HASH, "")
 
     @property
     def swarm_service(self) -> str:
@@ -107,7 +167,21 @@ def _container(line: str) -> DockerContainer:
         health=(state.get("Health") or {}).get("Status", ""),
         restarts=found.get("RestartCount", 0),
         networks={name: each.get("IPAddress", "") for name, each in networks.items()},
+        connections={
+            name: Connection(each.get("NetworkID") or "", frozenset(each.get("Aliases") or ()))
+            for name, each in networks.items()
+        },
+        limits=_limits(found.get("HostConfig") or {}),
         pid=state.get("Pid", 0),
+    )
+
+
+def _limits(config: Mapping[str, Any]) -> Limits:
+    return Limits(
+        (config.get("RestartPolicy") or {}).get("Name") or "no",
+        config.get("Memory") or 0,
+        config.get("NanoCpus") or 0,
+        config.get("PidsLimit") or 0,
     )
 
 
@@ -126,15 +200,17 @@ def remove_containers(runner: Runner, chosen: str) -> None:
     A swarm that ends removes its own at the same time, and Docker refuses a second removal until
     the first one is done. Raises RuntimeError with a Failure.
     """
-    for _ in range(60):
-        found = runner.must_run(["docker", "ps", "--all", "--quiet", "--filter", chosen]).split()
-        if not found:
+    refusal = ""
+    for _ in range(_MOST_REMOVALS):
+        containers = list_containers(runner, chosen)
+        if not containers:
             return
-        done = runner.run(["docker", "rm", "--force", *found])
+        done = runner.run(["docker", "rm", "--force", *(each.id for each in containers)])
         if done.status == 0:
             return
+        refusal = done.errors.strip()
         time.sleep(0.5)
-    raise RuntimeError(Failure("command", f"containers can't be removed: {done.errors.strip()}"))
+    raise RuntimeError(Failure("command", f"containers can't be removed: {refusal}"))
 
 
 def remove_own_volumes(runner: Runner, *names: str) -> None:
@@ -144,6 +220,27 @@ def remove_own_volumes(runner: Runner, *names: str) -> None:
         for volume in runner.must_run(["docker", "volume", "ls", "--quiet", *chosen]).split():
             remove_containers(runner, f"volume={volume}")
             runner.must_run(["docker", "volume", "rm", "--force", volume])
+
+
+def list_networks(runner: Runner) -> dict[str, DockerNetwork]:
+    """Return Docker's networks by name; none if Docker does not answer."""
+    listed = runner.run(["docker", "network", "ls", "--no-trunc", "--format", _NETWORK])
+    found = [json.loads(line) for line in listed.lines]
+    return {
+        each["name"]: DockerNetwork(each["id"], each["internal"] == "true", each["project"])
+        for each in found
+    }
+
+
+@observation
+def present_images(runner: Runner, *, images: Sequence[str]) -> frozenset[str]:
+    """Return the images among `images` that the host has; none if Docker does not answer."""
+    inspect = ["docker", "image", "inspect", "--format", "{{json .Id}}"]
+    # Usually all are present, and one request is enough.
+    if images and runner.run([*inspect, *images]).status == 0:
+        return frozenset(images)
+    single = images if len(images) > 1 else ()
+    return frozenset(each for each in single if runner.run([*inspect, each]).status == 0)
 
 
 def read_log(runner: Runner, container: str, *options: str) -> Sequence[str]:

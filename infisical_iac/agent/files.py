@@ -151,18 +151,19 @@ def _secrets(runner: Runner) -> Iterator[str]:
                 yield match[1]
 
 
+def lines_without_keys(runner: Runner, lines: Iterable[str]) -> list[str]:
+    """Return the lines that contain no key of this host; none at all if no key is known."""
+    keys = texts(runner, paths=[], patterns=[_KEYS]).values()
+    forms = {
+        form for text in keys for key in filter(None, text.splitlines()) for form in _in_logs(key)
+    }
+    return [line for line in lines if forms and not any(form in line for form in forms)]
+
+
 def _in_logs(secret: str) -> tuple[str, str, str]:
     """Return a secret as it is, as Node writes it in JSON, and as Go does."""
     by_node = re.sub(r'[\\"]', r"\\\g<0>", secret).replace("\t", "\\t")
     return secret, by_node, re.sub("[&<>]", lambda sign: f"\\u{ord(sign[0]):04x}", by_node)
-
-
-def lines_without_keys(runner: Runner, lines: Iterable[str]) -> list[str]:
-    """Return the lines that have no key of this host; none at all if no key is known."""
-    texts_of_keys = texts(runner, paths=[], patterns=[_KEYS]).values()
-    keys = {line for text in texts_of_keys for line in text.splitlines() if line}
-    forms = {form for key in keys for form in _in_logs(key)}
-    return [line for line in lines if not any(form in line for form in forms)] if forms else []
 
 
 def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:

@@ -1,13 +1,15 @@
 """Inspect Caddy on the host, and have it use new files."""
 
+import json
 import re
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from infisical_iac.agent.docker import DockerContainer, find_container, read_log
+from infisical_iac.agent.docker import DockerContainer, find_container, list_networks, read_log
 from infisical_iac.agent.files import sync
 from infisical_iac.agent.runner import Failure, Runner, action, observation
 
@@ -16,6 +18,8 @@ _REVISION = "http://127.0.0.1:2019/"
 STOPPED, NONE = "stopped", "none"
 _ERROR = re.compile('ERROR|"level":"error"')
 _MOST_CHARACTERS = 500
+_WEB = (80, 443)
+_USERS = re.compile(r'users:\(\("([^"]*)"')
 _PEM = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)
 # What Caddy's image needs to validate files, without any way to the outside.
 _APART = (
@@ -26,6 +30,60 @@ _APART = (
         for each in ("/data", "/config", "/run/caddy", "/var/log/infisical-access")
     ),
 )
+
+
+@dataclass(frozen=True)
+class WebPorts:
+    """The use of the ports 80 and 443, and Docker's networks.
+
+    Attributes:
+        holders: the program that holds a port, such as `nginx` or `container traefik`, except this
+            project's Caddy.
+        networks: the names of Docker's networks.
+    """
+
+    holders: Mapping[int, str] = field(default_factory=dict)
+    networks: frozenset[str] = frozenset()
+
+
+@observation
+def web_ports(runner: Runner) -> WebPorts:
+    """Return who holds the ports 80 and 443, and Docker's networks."""
+    ss = ["ss", "--no-header", "--listening", "--tcp", "--numeric", "--processes"]
+    listening = runner.run([*ss, "sport = :80 or sport = :443"]).lines
+    ours = _recognize(runner) if listening else ""
+    others = [line for line in listening if not ours or ours not in line]
+    is_published = bool(_publishers(runner, *_WEB))
+    holders = {}
+    for port in _WEB:
+        published = _publishers(runner, port) if is_published else []
+        programs = (_name_program(line) for line in others if f":{port} " in line)
+        if who := next(iter(published), "") or next(programs, ""):
+            holders[port] = who
+    return WebPorts(holders, frozenset(list_networks(runner)))
+
+
+def _recognize(runner: Runner) -> str:
+    """Return a text in the lines of `ss` on this project's Caddy; empty if it does not run.
+
+    It is recognized by its process, or, if Docker is stopped, by its revision.
+    """
+    caddy = _find_running(runner)
+    if caddy:
+        return f"pid={caddy.pid},"
+    return '"caddy"' if _ask(runner, None) else ""
+
+
+def _publishers(runner: Runner, *ports: int) -> list[str]:
+    """Return the containers that publish one of the ports."""
+    chosen = [word for port in ports for word in ("--filter", f"publish={port}/tcp")]
+    listed = runner.run(["docker", "ps", "--format", "{{json .Names}}", *chosen])
+    return [f"container {json.loads(line)}" for line in listed.lines]
+
+
+def _name_program(line: str) -> str:
+    found = _USERS.search(line)
+    return found[1] if found else line
 
 
 @dataclass(frozen=True)

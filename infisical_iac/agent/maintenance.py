@@ -30,6 +30,7 @@ from infisical_iac.agent.docker import PROJECT, find_container, list_containers
 from infisical_iac.agent.files import hold, write
 from infisical_iac.agent.runner import Failure, Output, Runner, action, failure_of, observation
 from infisical_iac.agent.swarm import MAINTENANCE
+from infisical_iac.agent.system import install_packages
 
 _STATE = "/var/lib/infisical-maintenance"
 _LOCK = "/run/infisical-iac.lock"
@@ -37,9 +38,8 @@ _BACKUP_LOCK = "/var/lib/infisical-backup/lock"
 _CHANGES = ("restore", "upgrade", "rotation", "scale")
 _REBOOT = "/run/reboot-required"
 _WEBHOOK = "/etc/infisical/backup/webhook"
-_APT = "/usr/local/lib/infisical-iac/apt.sh"
 _PATIENCE = 7200
-_APT_SECONDS = 3600
+_APT_SECONDS = 600
 _PACKAGES = ("docker*", "containerd", "containerd.io", "runc")
 _MOST_CHARACTERS = 400
 
@@ -133,10 +133,7 @@ def _upgrade(runner: Runner) -> None:
     lines = runner.run([*query, *_PACKAGES]).text.splitlines()
     # Packages that the operator holds back are not upgraded.
     found = [name for status, name in map(str.split, lines) if status == "ii"]
-    done = runner.run(["sh", _APT, "600", *found], seconds=_APT_SECONDS)
-    if done.status != 0:
-        said = done.errors.strip().splitlines()
-        raise failure_of(said[-1] if said else "it ended without a reason")
+    install_packages(runner, names=found, seconds=_APT_SECONDS)
     for _ in range(60):
         if _is_healthy(runner):
             return

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,29 +83,19 @@ class Runner:
 
         Raises RuntimeError with a Failure if it was killed.
         """
-        try:
-            done = subprocess.run(
-                words,
-                input=stdin.encode(),
-                capture_output=True,
-                env={**os.environ, **_ENVIRONMENT, **environment},
-                timeout=seconds,
-            )
-        except (FileNotFoundError, PermissionError):
-            return Output(127)
-        except subprocess.TimeoutExpired:
-            raise RuntimeError(
-                Failure(
-                    "command.timeout",
-                    f"{words[0]} on the host did not end within {seconds:g} s",
-                    f"run it there: {' '.join(words[:3])}",
-                )
-            ) from None
-        return Output(
-            done.returncode,
-            done.stdout.decode(errors="replace"),
-            done.stderr.decode(errors="replace"),
-        )
+        return _run(words, seconds, environment, input=stdin.encode(), stdout=subprocess.PIPE)
+
+    def dump(
+        self, words: Sequence[str], target: Path, *, stdin: str = "", seconds: float = _SECONDS
+    ) -> Output:
+        """Run a program as `run` does, with its standard output in a file, which may be large."""
+        with target.open("wb") as file:
+            return _run(words, seconds, {}, input=stdin.encode(), stdout=file)
+
+    def load(self, words: Sequence[str], source: Path, *, seconds: float = _SECONDS) -> Output:
+        """Run a program as `run` does, with a file as its standard input, which may be large."""
+        with source.open("rb") as file:
+            return _run(words, seconds, {}, stdin=file, stdout=subprocess.PIPE)
 
     def must_run(
         self,
@@ -124,6 +114,34 @@ class Runner:
         if done.status != 0:
             raise failure_of(done.errors or f"{words[0]} ended with status {done.status}")
         return done.text
+
+
+def _run(
+    words: Sequence[str], seconds: float, environment: Mapping[str, str], **streams: Any
+) -> Output:
+    try:
+        done = subprocess.run(
+            words,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **_ENVIRONMENT, **environment},
+            timeout=seconds,
+            **streams,
+        )
+    except (FileNotFoundError, PermissionError):
+        return Output(127)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(
+            Failure(
+                "command.timeout",
+                f"{words[0]} on the host did not end within {seconds:g} s",
+                f"run it there: {' '.join(words[:3])}",
+            )
+        ) from None
+    return Output(
+        done.returncode,
+        (done.stdout or b"").decode(errors="replace"),
+        done.stderr.decode(errors="replace"),
+    )
 
 
 def failure_of(errors: str) -> RuntimeError:

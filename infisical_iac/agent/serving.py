@@ -1,6 +1,7 @@
 """Answer the calls of a request: observations in parallel, or an action, and encode the answers."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ def main() -> None:
     """
     if sys.argv[1:2] and sys.argv[1] != "--install":
         sys.exit(_run_program(sys.argv[1], sys.argv[2:]))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     try:
         if sys.argv[1:2] == ["--install"]:
             install(Path(sys.argv[0]).read_bytes(), Path(sys.argv[2]))
@@ -36,6 +39,11 @@ def main() -> None:
     json.dump({"protocol": PROTOCOL, **answer}, sys.stdout, default=encode)
 
 
+def _end(number: int, _: object) -> None:
+    # An exception, unlike the signal itself, has functions clean up.
+    sys.exit(128 + number)
+
+
 # What units of systemd run: a module of the agent, and its function for the arguments.
 _PROGRAMS = {
     "--monitor": ("monitor", "main"),
@@ -45,6 +53,9 @@ _PROGRAMS = {
     "--firewall": ("maintenance", "main_of_firewall"),
     "--backup-target": ("restic", "main"),
     "--swarm": ("joining", "main"),
+    "--has-logged-in": ("ssh_logins", "main"),
+    "--hold-lock": ("lock", "main"),
+    "--other-containers": ("others", "main"),
 }
 
 
@@ -77,6 +88,9 @@ def serve(runner: Runner, request: dict[str, Any]) -> list[dict[str, Any]]:
     calls = [
         partial(_find(each["name"], kind), runner, **each["arguments"]) for each in request["calls"]
     ]
+    if len(calls) == 1:
+        # In this thread, which gets the signals.
+        return [_answer(calls[0])]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return [*pool.map(_answer, calls)]
 

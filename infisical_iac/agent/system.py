@@ -5,6 +5,7 @@ Also add repositories of packages.
 
 import json
 import re
+import time
 from ast import literal_eval
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from infisical_iac.agent.files import write
-from infisical_iac.agent.runner import Failure, Runner, action, observation
+from infisical_iac.agent.runner import Failure, Runner, action, failure_of, observation
 
 
 @observation
@@ -26,6 +27,54 @@ def packages(runner: Runner, *, names: Sequence[str]) -> frozenset[str]:
     # dpkg-query fails if a package is unknown, and prints the others.
     found = (line.split() for line in runner.run([*query, *names]).text.splitlines())
     return frozenset(name for status, name in found if status in ("ii", "hi"))
+
+
+_NONINTERACTIVE = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "a"}
+_KEEP_FILES = (
+    "--option=Dpkg::Options::=--force-confdef",
+    "--option=Dpkg::Options::=--force-confold",
+)
+_LISTS_LOCK = "/var/lib/apt/lists/lock"
+_REFRESHES = 3
+_INSTALL_SECONDS = 3600
+
+
+@action
+def install_packages(runner: Runner, *, names: Sequence[str], seconds: int) -> None:
+    """Install packages.
+
+    Args:
+        seconds: the longest wait for the locks of another apt, such as the daily one that a host's
+            first boot starts.
+
+    Raises RuntimeError with a Failure.
+    """
+    options = [
+        "--quiet=2",
+        f"--option=DPkg::Lock::Timeout={seconds}",
+        "--option=Acquire::Retries=3",
+    ]
+    _refresh_lists(runner, ["apt-get", *options, "--error-on=any", "update"], seconds)
+    install = ["apt-get", *options, "--yes", "--no-install-recommends", *_KEEP_FILES, "install"]
+    runner.must_run(
+        [*install, *names], seconds=seconds + _INSTALL_SECONDS, environment=_NONINTERACTIVE
+    )
+
+
+def _refresh_lists(runner: Runner, command: Sequence[str], seconds: int) -> None:
+    """Refresh the lists of packages; try again, because mirrors fail while they are updated."""
+    end, failures = time.monotonic() + seconds, 0
+    while True:
+        done = runner.run(command, seconds=_INSTALL_SECONDS, environment=_NONINTERACTIVE)
+        if done.status == 0:
+            return
+        said = f"{done.text}{done.errors}"
+        # DPkg::Lock::Timeout is for dpkg's lock; apt has no timeout for the lock of the lists.
+        is_locked = _LISTS_LOCK in said
+        failures += not is_locked
+        if failures >= _REFRESHES or (is_locked and time.monotonic() >= end):
+            raise failure_of(said)
+        time.sleep(3)
 
 
 @dataclass(frozen=True)

@@ -428,7 +428,6 @@ def forget() -> None:
 
 
 def _wait(timeout: int, kept: str) -> str:
-    unhealthy = run(script("stack", "wait", str(timeout)), doing="wait for the containers")
-    if unhealthy:
+    if unhealthy := compose.list_unhealthy(timeout):
         raise CheckFailed(f"the old data are back, but:\n{unhealthy}{kept}")
     return "The old data are back and serve."

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import click
 
+from infisical_iac.agent.others import OtherContainers
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.cli.output import answered_by
 from infisical_iac.core import atomic, host_keys, terminal
@@ -19,7 +20,7 @@ from infisical_iac.core.errors import FileError, SettingsError, Unreachable, pri
 from infisical_iac.core.host_keys import ServerKey
 from infisical_iac.core.own_repository import list_assignments
 from infisical_iac.core.terminal import echo
-from infisical_iac.host.shared import AUTO, OtherContainers
+from infisical_iac.host.shared import AUTO, describe
 from infisical_iac.init import answers, server
 from infisical_iac.init.answers import LATER, NEW, NONE
 from infisical_iac.init.server import ProposedIsolation, Server
@@ -370,7 +371,7 @@ def ask_harden(
     if others is not None:
         default = "no" if others.is_shared else "yes"
         if others.is_shared:
-            echo(f"Others use Docker on this server: {others.describe()}.")
+            echo(f"Others use Docker on this server: {describe(others)}.")
     harden = ask_question(given, yes, "harden", answers.parse_harden, default)
     return answers.host_settings(harden, others)
 

@@ -53,16 +53,16 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
         find_key(key, settings.secrets)
         require_project_file(settings)
 
-    with open_host(inventory, lock, check=check) as (host, settings):
+    with open_host(inventory, lock, check=check) as (_, settings):
         chosen = find_key(key, settings.secrets)
         from infisical_iac.backup import kit_host
         from infisical_iac.change import rotation
         from infisical_iac.core import audit
-        from infisical_iac.host.machine import Machine
+        from infisical_iac.host.machine import read_machine
         from infisical_iac.host.site import site_of
         from infisical_iac.workspace.load import load_declared
 
-        machine = host.get_fact(Machine)
+        machine = read_machine()
         _refuse(machine)
         if chosen.is_given:
             rotation.refuse_missing(chosen, settings.secrets)
@@ -106,12 +106,12 @@ def list_command(inventory: str, as_json: bool) -> None:
 
     Exit status: 0, or 1 for an error.
     """
-    with open_host(inventory) as (host, settings):
+    with open_host(inventory) as (_, settings):
         from infisical_iac.change import rotation
-        from infisical_iac.host.machine import Machine
+        from infisical_iac.host.machine import read_machine
 
         found = rotation.list_keys(settings.secrets)
-        begun = parse_unfinished(host.get_fact(Machine).rotating)
+        begun = parse_unfinished(read_machine().rotating)
     now = datetime.now(UTC)
     rows = [
         {

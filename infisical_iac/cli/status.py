@@ -127,14 +127,14 @@ def _collect_rows(inventory: str, facts: "StatusReport | None" = None) -> list[R
         from infisical_iac.core.agent import ask, question
         from infisical_iac.core.audit_entries import list_runs
         from infisical_iac.core.connection import each_of, with_others
-        from infisical_iac.host.machine import Machine, absence
+        from infisical_iac.host.machine import absence, read_machine
         from infisical_iac.instance import proof
         from infisical_iac.monitoring.health import first_apply, health_question
         from infisical_iac.workspace import licensing, sign_in
 
         wait_for_versions = _ask_for_new_versions(settings)
         hosts, topology = with_others(host), settings.cluster.topology
-        machines = each_of(hosts, lambda each: each.get_fact(Machine))
+        machines = each_of(hosts, lambda _: read_machine())
         named = {each.name: machine for each, machine in zip(hosts, machines, strict=True)}
         unreachable = [each.name for each in host.state.inventory if each.name not in named]
         url = urlsplit(settings.stack.site_url)

@@ -295,16 +295,16 @@ def rollback(
     if only_list:
         _list_releases(inventory, as_json=as_json)
         return
-    with open_host(inventory, lock, check=require_project_file) as (host, settings):
+    with open_host(inventory, lock, check=require_project_file) as (_, settings):
         from infisical_iac.change import changeover, keys, rotation, upgrade
         from infisical_iac.change.upgrade import VersionChanges
         from infisical_iac.core import audit
-        from infisical_iac.host.machine import Machine
+        from infisical_iac.host.machine import read_machine
         from infisical_iac.host.site import at, site_of
         from infisical_iac.workspace.load import load_declared
 
         project = load_declared(settings.workspace).project.slug
-        machine = host.get_fact(Machine)
+        machine = read_machine()
         rotating = keys.parse_unfinished(machine.rotating)
         if rotating and rotating.key.name != "restic":  # The backups' password can change later.
             rotation.end_unfinished(rotating, settings, project)

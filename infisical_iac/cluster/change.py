@@ -37,7 +37,7 @@ from infisical_iac.core.operation import Commands, planned_operation, shared_fac
 from infisical_iac.stack import compose, edge, keys, session
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.model import GIVEN_UP_HELP, describe_given_up, parse_given_up
-from infisical_iac.stack.state import Stack, Upgrades, UpgradeState
+from infisical_iac.stack.state import Upgrades, UpgradeState, missing_images
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.preflight import Preflight
 
@@ -51,7 +51,7 @@ def fetch(release: Release, site: ClusterSite) -> None:
     changeover.release_step("reset", release.name, doing="find its images")
     for node in site.cluster.connected_nodes:
         with connection.on(node.name):
-            if host.get_fact(Stack, compose="", images=[image]).missing([image]):
+            if missing_images([image]):
                 compose.fetch([image], compose.sources_of(site.settings.stack))
 
 

@@ -11,6 +11,7 @@ from pyinfra.api.host import Host
 from pyinfra.context import host
 
 from infisical_iac.agent import authority, tasks
+from infisical_iac.agent import removal as agent_removal
 from infisical_iac.agent.authority import DueFile
 from infisical_iac.change.deploy import StackSteps, end_interrupted
 from infisical_iac.cluster import change, shared_state, stack, swarm
@@ -221,7 +222,8 @@ class ClusterRemoval(HostRemoval):
         Without `volumes` the Swarm stays: it records which node has which part of the data, so that
         the next deploy finds them. Raises CommandFailed.
         """
-        _on_each(self._hosts, lambda: run(script("destroy", "stack"), doing="stop the timers"))
+        asked = question(agent_removal.remove_stack)
+        _on_each(self._hosts, lambda: perform(asked, doing="stop the timers"))
         # If an earlier run was killed while hosts left the swarm, no manager is left to stop them.
         if _run_step("remove", doing="remove the services") == "removed":
             self._wait_for_containers_to_end()
@@ -229,9 +231,8 @@ class ClusterRemoval(HostRemoval):
             self._leave()
             self._wait_for_containers_to_end()
             _on_each(self._hosts, lambda: _run_step("volumes", doing="remove the volumes"))
-            _on_each(
-                self._hosts, lambda: run(script("destroy", "everything"), doing="remove Infisical")
-            )
+            asked = question(agent_removal.remove_everything)
+            _on_each(self._hosts, lambda: perform(asked, doing="remove Infisical"))
 
     def _wait_for_containers_to_end(self) -> None:
         _on_each(
@@ -245,7 +246,7 @@ class ClusterRemoval(HostRemoval):
                 swarm.leave()
 
 
-def _on_each(hosts: Sequence[Host], call: Callable[[], str]) -> None:
+def _on_each(hosts: Sequence[Host], call: Callable[[], object]) -> None:
     def call_on(host: Host) -> None:
         with _name_host_in_errors(host):
             call()

@@ -141,8 +141,7 @@ def go_back(found: UnfinishedScaling, timeout: int, *, removing_cluster: bool = 
     data = f"its data of {found.stamp}" if found.is_switched else "all its data"
     if found.direction == "out":
         compose.bring_up()
-        wait = script("stack", "wait", str(timeout))
-        _refuse_unhealthy(run(wait, doing="wait for the containers"))
+        _refuse_unhealthy(compose.list_unhealthy(timeout))
         sentences = [f"{host.name} serves as a single host again, with {data}."]
         if removing_cluster:
             # Migrations of earlier versions leave no mark.

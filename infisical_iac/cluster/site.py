@@ -34,7 +34,7 @@ from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import write
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import site as host_site
-from infisical_iac.host.machine import Machine
+from infisical_iac.host.machine import read_machine
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
 from infisical_iac.stack.state import Upgrades
@@ -80,7 +80,7 @@ class ClusterSite(host_site.Site):
 
     @classmethod
     def of_command(cls, settings: Settings) -> Self:
-        return cls(settings, host.get_fact(Machine), membership.observe())
+        return cls(settings, read_machine(), membership.observe())
 
     @property
     def leads(self) -> bool:

@@ -43,7 +43,7 @@ from infisical_iac.stack import compose, session
 from infisical_iac.stack.model import parse_compose
 from infisical_iac.stack.pull import ImageSources
 from infisical_iac.stack.settings import StackSettings
-from infisical_iac.stack.state import STACK_FILE, Stack, Upgrades
+from infisical_iac.stack.state import STACK_FILE, Upgrades, missing_images
 
 NO_SWARM = "the services can be inspected once the hosts form a Swarm"
 
@@ -55,7 +55,7 @@ def node_images(settings: Settings) -> Commands:
     The images of a refused version are not fetched, as the running version stays.
     """
     images = settings.images
-    missing = host.get_fact(Stack, compose="", images=list(images)).missing(images)
+    missing = missing_images(images)
     if missing and _is_refused(settings.stack):
         missing = [each for each in missing if each != settings.stack.infisical_reference]
     yield from decide_images(missing, compose.sources_of(settings.stack))

@@ -12,24 +12,19 @@ a change by an action of the agent:
 """
 
 import base64
-import io
 import json
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from hashlib import sha256
-from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
-from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from pydantic import TypeAdapter
 from pyinfra.api.facts import FactBase
 
-from infisical_iac import agent
 from infisical_iac.agent import PROTOCOL, system
 from infisical_iac.agent.runner import Runner
-from infisical_iac.core import journal
+from infisical_iac.core import archive, journal
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.remote import forget_answers, run
 from infisical_iac.core.rendering import script
@@ -41,8 +36,7 @@ R = TypeVar("R")
 # Sends a command with its standard input to a host, and returns its output without printing it.
 Send = Callable[[str, str], str]
 
-DIRECTORY = "/usr/local/lib/infisical-iac"
-_ABSENT = "absent"
+ABSENT = "absent"
 _NO_PYTHON = "no python"
 _INSTALL_SECONDS = 600
 
@@ -142,6 +136,15 @@ def is_answered(asked: Question[Any]) -> bool:
     return not journal.has_changed_any_host() and all(call in known for call in asked.calls)
 
 
+def ask_if_there(asked: Question[T]) -> T | None:
+    """Return the value as `ask` does, or None if the current host lacks this agent.
+
+    Nothing is changed on the host. Raises CommandFailed or Refused.
+    """
+    answers = _call(asked.calls, _send, changes=False)
+    return None if answers is None else asked.read(_take_values(answers))
+
+
 def ask(asked: Question[T], send: Send | None = None) -> T:
     """Return the value of a question as the host is now. Raises CommandFailed or Refused.
 
@@ -171,7 +174,10 @@ def perform(asked: Question[T], *, doing: str, send: Send | None = None) -> T:
 
 
 def _values(calls: Sequence[AgentCall], send: Send, *, changes: bool = False) -> list[Any]:
-    answers = _request(calls, send, changes=changes)
+    return _take_values(_request(calls, send, changes=changes))
+
+
+def _take_values(answers: Sequence[dict[str, Any]]) -> list[Any]:
     for answer in answers:
         if "error" in answer:
             raise _error(answer["error"])
@@ -191,14 +197,24 @@ def _send(command: str, stdin: str) -> str:
 def _request(
     calls: Sequence[AgentCall], send: Send, *, changes: bool = False
 ) -> list[dict[str, Any]]:
+    answers = _call(calls, send, changes=changes)
+    if answers is None:
+        _deliver(send)
+        answers = _call(calls, send, changes=changes)
+    if answers is None:
+        raise _silent()
+    return answers
+
+
+def _call(calls: Sequence[AgentCall], send: Send, *, changes: bool) -> list[dict[str, Any]] | None:
+    """Return the agent's answers to calls; None if the host lacks the agent."""
     if not calls:
         return []
     asked = [{"name": each.name, "arguments": json.loads(each.arguments)} for each in calls]
     request = json.dumps({"protocol": PROTOCOL, "changes": changes, "calls": asked})
-    output = send(_call_command(), request)
-    if output.strip() == _ABSENT:
-        _deliver(send)
-        output = send(_call_command(), request)
+    output = send(command_of(), request)
+    if output.strip() == ABSENT:
+        return None
     answers: list[dict[str, Any]] = _parse(output)["answers"]
     return answers
 
@@ -209,9 +225,7 @@ def _parse(output: str) -> dict[str, Any]:
         answer = json.loads(output)
         protocol = answer["protocol"]
     except (ValueError, KeyError, TypeError):
-        raise CommandFailed(
-            "the agent on the host did not answer: run again", code="command.agent"
-        ) from None
+        raise _silent() from None
     if error := answer.get("error"):
         raise _error(error)
     if protocol != PROTOCOL:
@@ -224,12 +238,28 @@ def _parse(output: str) -> dict[str, Any]:
     return found
 
 
-def _call_command() -> str:
-    """Return the command that runs the agent, or prints `absent` if it or Python is missing."""
+def _silent() -> CommandFailed:
+    return CommandFailed("the agent on the host did not answer: run again", code="command.agent")
+
+
+def command_of(*arguments: str) -> str:
+    """Return the command that runs the agent, or prints ABSENT if it or Python is missing.
+
+    Args:
+        arguments: the name of a program of the agent, and its arguments; none to answer calls.
+    """
+    # The input is read, so that the other side can write it: a call to its end, a program's first
+    # line, because the rest may stay open.
+    rest = "read -r _; " if arguments else "cat >/dev/null; "
     return (
-        f"agent={path()}; if [ -f $agent ] && command -v python3 >/dev/null; then "
-        f"exec python3 -IS $agent; fi; cat >/dev/null; echo {_ABSENT}"
+        f"agent={archive.path()}; if [ -f $agent ] && command -v python3 >/dev/null; then "
+        f"exec python3 -IS $agent {shlex.join(arguments)}; fi; {rest}echo {ABSENT}"
     )
+
+
+def deliver() -> None:
+    """Copy the agent to the current host. Raises Refused or CommandFailed."""
+    _deliver(_send)
 
 
 # The old Python must understand the expression.
@@ -245,49 +275,7 @@ def _deliver(send: Send) -> None:
         send(f"{script('apt', str(_INSTALL_SECONDS), 'python3')} >/dev/null", "")
     install = (
         "umask 022; new=$(mktemp -d) && base64 --decode >$new/agent.pyz && "
-        f"python3 -IS $new/agent.pyz --install {shlex.quote(path())}; "
+        f"python3 -IS $new/agent.pyz --install {shlex.quote(archive.path())}; "
         "status=$?; rm -rf $new; exit $status"
     )
-    _parse(send(install, base64.b64encode(archive()).decode()))
-
-
-@cache
-def path() -> str:
-    """Return the agent's path on a host, which changes with the agent's content."""
-    return f"{DIRECTORY}/agent-{PROTOCOL}-{sha256(archive()).hexdigest()[:12]}.pyz"
-
-
-# The beginning of the agent. An old Python must be able to parse it, to report that it is too old.
-MAIN = """\
-import json, sys
-
-if sys.version_info < (3, 11):
-    refused = {
-        "code": "refused.python",
-        "message": "the host's Python is {}.{}, and 3.11 is needed".format(*sys.version_info[:2]),
-        "remedy": "use one of the supported systems, which have it",
-    }
-    print(json.dumps({"protocol": PROTOCOL, "error": refused}))
-else:
-    from infisical_iac.agent.serving import main
-
-    main()
-"""
-
-
-@cache
-def archive() -> bytes:
-    """Return the agent as one zip file for Python; the same source gives the same bytes."""
-    folder = Path(agent.__file__).parent
-    sources = {f"infisical_iac/agent/{each.name}": each for each in folder.glob("*.py")}
-    texts = {name: file.read_bytes() for name, file in sources.items()}
-    texts["infisical_iac/__init__.py"] = b""
-    texts["__main__.py"] = MAIN.replace("PROTOCOL", str(PROTOCOL)).encode()
-    buffer = io.BytesIO()
-    # Compressed bytes would depend on the version of zlib.
-    with ZipFile(buffer, "w", ZIP_STORED) as file:
-        for name in sorted(texts):
-            member = ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            member.create_system, member.external_attr = 3, 0o644 << 16
-            file.writestr(member, texts[name])
-    return buffer.getvalue()
+    _parse(send(install, base64.b64encode(archive.build()).decode()))

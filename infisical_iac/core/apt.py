@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Sequence
 
+from pyinfra.api.command import FunctionCommand
+
 from infisical_iac.agent import system
-from infisical_iac.core.agent import Question, inspect, question
+from infisical_iac.core.agent import Question, inspect, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script
 
 
 def question_for(names: Sequence[str]) -> Question[frozenset[str]]:
@@ -38,5 +38,10 @@ def decide(names: Sequence[str], present: Collection[str], *, timeout: int) -> C
         return
     for name in missing:
         yield Change("+", f"package {name}")
-    doing = f"install {', '.join(missing)}"
-    yield step(run, script("apt", str(timeout), *missing), doing=doing)
+    yield install(missing, timeout=timeout)
+
+
+def install(names: Sequence[str], *, timeout: int) -> FunctionCommand:
+    """Return the step that installs packages; `timeout` is as for `packages`."""
+    asked = question(system.install_packages, names=[*names], seconds=timeout)
+    return step(perform, asked, doing=f"install {', '.join(names)}")

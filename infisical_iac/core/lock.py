@@ -6,6 +6,7 @@ dies leaves no lock behind.
 
 import atexit
 import os
+import shlex
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,10 +15,10 @@ from functools import partial
 import paramiko
 from pyinfra.api.host import Host
 
+from infisical_iac.core import agent
 from infisical_iac.core.audit_entries import operator_name
-from infisical_iac.core.connection import HOST_REFUSES, with_others
-from infisical_iac.core.errors import Refused
-from infisical_iac.core.rendering import script
+from infisical_iac.core.connection import HOST_REFUSES, current, with_others
+from infisical_iac.core.errors import CommandFailed, Refused
 
 FILE = "/run/infisical-iac.lock"
 # How the host's own jobs name themselves as holders.
@@ -46,8 +47,7 @@ def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> No
     hosts = with_others(host)
     for each in hosts:
         if each.name not in _held | _skipped:
-            if sentence := each.data.get(HOST_REFUSES):
-                raise Refused(f"{sentence}; nothing was done", code="refused.unadopted")
+            _refuse_unadopted(each)
             # Recorded before the lock is taken, as a deploy calls this for all hosts in parallel.
             _held.add(each.name)
             try:
@@ -55,6 +55,18 @@ def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> No
             except BaseException:
                 _held.discard(each.name)
                 raise
+
+
+def refuse_unadopted(host: Host) -> None:
+    """Raise Refused, as `take` would, for a server that must be adopted first."""
+    for each in with_others(host):
+        if each.name not in _held | _skipped:
+            _refuse_unadopted(each)
+
+
+def _refuse_unadopted(host: Host) -> None:
+    if sentence := host.data.get(HOST_REFUSES):
+        raise Refused(f"{sentence}; nothing was done", code="refused.unadopted")
 
 
 def skip(host: Host) -> None:
@@ -68,14 +80,20 @@ def is_held(host: Host) -> bool:
 
 
 def _take(host: Host, wait: int, by_force: bool, *, named: str) -> None:
-    sudo = "sudo -n " if host.data.get("_sudo") else ""
-    command = sudo + script("lock", FILE, str(wait), *(["break"] if by_force else []))
+    command = hold_command(wait, by_force=by_force)
+    if host.data.get("_sudo"):
+        command = f"sudo -n sh -c {shlex.quote(command)}"
     client = getattr(host.connector, "client", None)
     ask = (
         partial(_ask_over, client.get_transport(), wait + _ANSWER_SECONDS) if client else _ask_here
     )
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S UTC}"
-    answer, let_go = ask(command, f"by {operator_name()} since {now}, process {os.getpid()}\n")
+    holder = f"by {operator_name()} since {now}, process {os.getpid()}\n"
+    answer, let_go = ask(command, holder)
+    if answer == agent.ABSENT:
+        let_go()
+        _deliver_agent(host)
+        answer, let_go = ask(command, holder)
     atexit.register(let_go)
     if answer.startswith("busy"):
         holder = answer.removeprefix("busy").strip()
@@ -96,6 +114,24 @@ def _take(host: Host, wait: int, by_force: bool, *, named: str) -> None:
             "use sudo",
             code="refused.no_lock",
         )
+
+
+def _deliver_agent(host: Host) -> None:
+    with current(host):
+        try:
+            agent.deliver()
+        except CommandFailed as error:
+            raise Refused(
+                f"the lock {FILE} can't be taken, because the agent can't be copied to {host.name} "
+                f"({error}): check that the host's user may use sudo",
+                code="refused.no_lock",
+            ) from None
+
+
+def hold_command(wait: int, *, by_force: bool = False) -> str:
+    """Return the command that holds the lock, as `agent/lock.py` describes."""
+    how = ["break"] if by_force else []
+    return agent.command_of("--hold-lock", FILE, str(wait), *how)
 
 
 def _ask_over(

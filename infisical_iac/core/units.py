@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from infisical_iac.agent.files import PathState
 from infisical_iac.agent.system import UnitState
 from infisical_iac.agent.system import units as unit_states
-from infisical_iac.core import agent, files, journal
+from infisical_iac.core import archive, files, journal
 from infisical_iac.core.agent import Question, inspect, question
 from infisical_iac.core.change import Change
 from infisical_iac.core.files import File
@@ -16,7 +16,7 @@ from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.wording import join_names
 
 # The directory of this project's programs on a host.
-SCRIPTS = agent.DIRECTORY
+SCRIPTS = archive.DIRECTORY
 DIRECTORY = "/etc/systemd/system"
 
 _WORDS = {"enable": "enabled", "start": "started", "restart": "restarted, with its configuration"}

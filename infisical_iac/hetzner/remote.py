@@ -29,14 +29,13 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from infisical_iac.agent import swarm, volume
+from infisical_iac.agent import host_key, swarm, volume
 from infisical_iac.agent.swarm import ClusterReport
 from infisical_iac.core import atomic
 from infisical_iac.core.agent import Send, ask, perform, question
 from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, Unreachable, UserError
 from infisical_iac.core.host_keys import name_in_known_hosts
 from infisical_iac.core.own_repository import INVENTORY, KNOWN_HOSTS
-from infisical_iac.core.rendering import script
 
 _CONNECT_SECONDS = 10
 _PAUSE_SECONDS = 2.0
@@ -253,12 +252,17 @@ def finish_first_boot(login: Login, *, timeout: float) -> None:
             timeout=timeout + _CONNECT_SECONDS,
         )
         first = _read_host_key(client)
-        own = run(client, script("host-key", "new"), doing="make a host key", timeout=60).strip()
+
+        def send(command: str, stdin: str) -> str:
+            doing = "replace the host key"
+            return run(client, command, doing=doing, timeout=_INSPECT_SECONDS, stdin=stdin)
+
+        own = perform(question(host_key.make), doing="make a host key", send=send)
         if not own.startswith("ssh-ed25519 "):
             raise UserError(f"could not make a host key on {login}: run again")
         # Until the server is known to use the new key, both are accepted.
         login.remember(own, first)
-        run(client, script("host-key", "use"), doing="use the new host key", timeout=60)
+        perform(question(host_key.use), doing="use the new host key", send=send)
     login.remember(own)
     try:
         with connect(login, timeout=timeout):

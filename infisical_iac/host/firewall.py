@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from difflib import unified_diff
 
 from pyinfra.api.deploy import deploy
-from pyinfra.context import host, state
+from pyinfra.context import state
 
 from infisical_iac.agent import system
 from infisical_iac.agent.files import PathState, states
@@ -26,7 +26,7 @@ from infisical_iac.core.operation import (
 )
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import template
-from infisical_iac.host.machine import Machine, deployed_question
+from infisical_iac.host.machine import deployed_question, read_machine
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import (
     BRIDGES,
@@ -311,7 +311,7 @@ def _is_needed_still(egress: Egress | None) -> bool:
     if not state.is_executing:
         return False
     if egress is None:
-        return host.get_fact(Machine).calls_private
+        return read_machine().calls_private
     return not services_of(inspect(deployed_question())) <= {*egress.services}
 
 

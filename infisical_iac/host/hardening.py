@@ -317,6 +317,9 @@ def _install_window(programs: Sequence[File], there: HardeningState) -> Commands
     timer = {name: state for name, state in there.units.items() if name == TIMER}
     yield from systemd.install(programs, there.files, timer)
     yield from systemd.bring_up([TIMER], there.units)
+    if _FORMER in there.files:
+        yield Change("-", _FORMER, "the agent installs packages")
+        yield step(run, f"rm -f {_FORMER}", doing=f"remove {_FORMER}")
 
 
 def _remove_window(there: HardeningState, reason: str) -> Commands:
@@ -342,6 +345,8 @@ _WINDOW_UNITS = (
     "infisical-maintenance-failed.service",
 )
 _WINDOW_PATHS = [f"{systemd.DIRECTORY}/{unit}" for unit in _WINDOW_UNITS]
+# A program of earlier versions.
+_FORMER = f"{systemd.SCRIPTS}/apt.sh"
 
 
 def configuration(settings: Settings) -> Iterator[File]:
@@ -367,7 +372,6 @@ def programs(settings: Settings, turn: int | None) -> Iterator[File]:
     Args:
         turn: the host's turn in its cluster, from 0; None without a cluster.
     """
-    yield systemd.program("apt")
     for unit in _WINDOW_UNITS:
         yield systemd.unit_file(unit, settings=settings, turn=turn)
 
@@ -399,6 +403,7 @@ def _arguments(known: Known) -> dict[str, Any]:
             *(file.path for file in [*configuration(settings), *parts]),
             *MODES,
             DROP_IN,
+            _FORMER,
             *([] if parts else _WINDOW_PATHS),
         ],
         "units": {**_units(settings), TIMER: []},

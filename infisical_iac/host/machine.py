@@ -3,15 +3,25 @@
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
 import yaml
+from pyinfra.context import host
 
 from infisical_iac.agent.files import PathState, states, texts
-from infisical_iac.core.agent import Question, question, together
+from infisical_iac.agent.ingress import WebPorts, web_ports
+from infisical_iac.agent.others import OtherContainers, other_containers
+from infisical_iac.core.agent import (
+    Question,
+    ask,
+    ask_if_there,
+    command_question,
+    question,
+    together,
+)
 from infisical_iac.core.remote import Fact
-from infisical_iac.core.rendering import script
 from infisical_iac.host.model import DeployedInfisical, MachineState
 
 DAEMON_FILE = "/etc/docker/daemon.json"
@@ -45,15 +55,18 @@ DATA_VOLUME = r"""
 unit=/etc/systemd/system/infisical-data.service
 sed -n "s/^ExecStart=.* mount \([^']*\)'*\$/data-volume \1/p" $unit 2>/dev/null
 """
-_COMMAND = r"""
+_PROBE = """\
 . /etc/os-release; echo "os $ID $VERSION_ID $VERSION_CODENAME"
 echo "uid $(id -u)"
-echo "arch $(dpkg --print-architecture 2>/dev/null)"
-where=/var/lib; test ! -d /var/lib/docker || where=/var/lib/docker
-echo "disk $(df -Pk $where | awk 'NR == 2 { print $4 }')"
+test ! -d /run/systemd/system || echo systemd
 for file in compose.yaml stack.yaml swarm; do
     test ! -e /etc/infisical/$file || echo deployed
 done
+"""
+_COMMAND = r"""
+echo "arch $(dpkg --print-architecture 2>/dev/null)"
+where=/var/lib; test ! -d /var/lib/docker || where=/var/lib/docker
+echo "disk $(df -Pk $where | awk 'NR == 2 { print $4 }')"
 for each in restore:restoring upgrade:upgrading scale:scaling rotation:rotating; do
     state=/var/lib/infisical-${each%:*}/state
     test ! -e $state || echo "${each#*:} $(cat $state)"
@@ -62,7 +75,6 @@ test ! -e /etc/infisical/ingress/closed || echo closed
 for volume in /dev/disk/by-id/scsi-0HC_Volume_*; do
     test ! -b $volume || blkid -p $volume >/dev/null 2>&1 || echo "spare-volume $volume"
 done
-test -d /run/systemd/system && echo systemd
 grep -qs Y /sys/module/apparmor/parameters/enabled && echo apparmor
 if command -v cloud-init >/dev/null && cloud-init status 2>/dev/null | grep -q running
 then echo cloud-init; fi
@@ -100,50 +112,83 @@ class HostAddresses(Fact[dict[str, list[str]]]):
         return found
 
 
-class Machine(Fact[MachineState]):
-    """Read the MachineState in one command."""
+class Probe(Fact[MachineState]):
+    """Read system and privileges of a host that lacks the agent, as far as the agent needs them."""
 
     def command(self) -> str:
-        scripts = f"{script('other-containers')}; {script('ingress', 'holders')}"
-        return f"{UNDONE}{CALLS_PRIVATE}{DATA_VOLUME}{_COMMAND}{scripts}; true"
+        return _PROBE
 
     def process(self, output: list[str]) -> MachineState:
-        found = {key: rest.split() for key, _, rest in (line.partition(" ") for line in output)}
-        ssh = found.get("ssh", [])
-        names = (*found.get("os", ()), "", "", "")
-        return MachineState(
-            os=names[0],
-            release=names[1],
-            codename=names[2],
-            architecture=" ".join(found.get("arch", ())),
-            root=found.get("uid") == ["0"],
-            systemd="systemd" in found,
-            free_disk_gb=int((*found.get("disk", ()), "0")[0]) / 1024**2,
-            deployed="deployed" in found,
-            cloud_init="cloud-init" in found,
-            clock=" ".join(found.get("clock", ())),
-            apparmor="apparmor" in found,
-            restoring=" ".join(found.get("restoring", ())),
-            undone=" ".join(found.get("undone", ())),
-            upgrading=" ".join(found.get("upgrading", ())),
-            rotating=" ".join(found.get("rotating", ())),
-            scaling=" ".join(found.get("scaling", ())),
-            closed="closed" in found,
-            calls_private="calls-private" in found,
-            ssh_client=" ".join(ssh[:1]),
-            ssh_ports=_ports([*found.get("sshd", ()), *(f":{port}" for port in ssh[3:])]),
-            uplinks=tuple(sorted(set(found.get("uplinks", ())))),
-            swarm="swarm" in found,
-            own_engine="own-engine" in found,
-            others=tuple(found.get("others", ())),
-            clustered="clustered" in found,
-            web={
-                port: " ".join(found[f"web{port}"]) for port in (80, 443) if f"web{port}" in found
-            },
-            networks=frozenset(found.get("networks", ())),
-            data_volume=" ".join(found.get("data-volume", ())),
-            spare_volume=" ".join(found.get("spare-volume", ())),
+        return parse_machine(output)
+
+
+def read_machine() -> MachineState:
+    """Return the state of the current host's machine. Raises a UserError.
+
+    A host that can't be used does not get the agent: of its state, only what refuses it is known.
+    """
+    found = ask_if_there(machine_question())
+    if found is None:
+        probed: MachineState = host.get_fact(Probe)
+        is_fit = probed.system is not None or probed.deployed
+        if not (is_fit and probed.root and probed.systemd):
+            return probed
+        found = ask(machine_question())
+    return found
+
+
+def machine_question() -> Question[MachineState]:
+    """Return the question for the MachineState."""
+
+    def make_state(machine: MachineState, others: OtherContainers, web: WebPorts) -> MachineState:
+        return replace(
+            machine,
+            swarm=others.in_swarm,
+            own_engine=others.is_own,
+            others=others.names,
+            web=dict(web.holders),
+            networks=web.networks,
         )
+
+    return together(
+        make_state,
+        command_question(f"{UNDONE}{CALLS_PRIVATE}{DATA_VOLUME}{_PROBE}{_COMMAND}", parse_machine),
+        question(other_containers),
+        question(web_ports),
+    )
+
+
+def parse_machine(output: list[str]) -> MachineState:
+    """Return the part of the state that the shell prints."""
+    found = {key: rest.split() for key, _, rest in (line.partition(" ") for line in output)}
+    ssh = found.get("ssh", [])
+    names = (*found.get("os", ()), "", "", "")
+    return MachineState(
+        os=names[0],
+        release=names[1],
+        codename=names[2],
+        architecture=" ".join(found.get("arch", ())),
+        root=found.get("uid") == ["0"],
+        systemd="systemd" in found,
+        free_disk_gb=int((*found.get("disk", ()), "0")[0]) / 1024**2,
+        deployed="deployed" in found,
+        cloud_init="cloud-init" in found,
+        clock=" ".join(found.get("clock", ())),
+        apparmor="apparmor" in found,
+        restoring=" ".join(found.get("restoring", ())),
+        undone=" ".join(found.get("undone", ())),
+        upgrading=" ".join(found.get("upgrading", ())),
+        rotating=" ".join(found.get("rotating", ())),
+        scaling=" ".join(found.get("scaling", ())),
+        closed="closed" in found,
+        calls_private="calls-private" in found,
+        ssh_client=" ".join(ssh[:1]),
+        ssh_ports=_ports([*found.get("sshd", ()), *(f":{port}" for port in ssh[3:])]),
+        uplinks=tuple(sorted(set(found.get("uplinks", ())))),
+        clustered="clustered" in found,
+        data_volume=" ".join(found.get("data-volume", ())),
+        spare_volume=" ".join(found.get("spare-volume", ())),
+    )
 
 
 def _ports(listening: list[str]) -> tuple[int, ...]:

@@ -7,8 +7,8 @@ value `auto` are off: they concern SSH, kernel, firewall and reboots of everythi
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple, Self
 
+from infisical_iac.agent.others import OtherContainers
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_first, join_names
 from infisical_iac.host.model import MachineState
@@ -26,33 +26,9 @@ _PROGRAMS = {"Dokploy": re.compile(r"dokploy\b.*"), "Coolify": re.compile(r"cool
 _SHOWN = 3
 
 
-class OtherContainers(NamedTuple):
-    """The others who use the host's Docker, as `scripts/host/other-containers.sh` prints it.
-
-    Attributes:
-        names: the names of the running containers of others.
-        in_swarm: whether the engine is in a Swarm.
-        is_own: whether this project has configured the engine; `names` is empty then.
-    """
-
-    names: tuple[str, ...] = ()
-    in_swarm: bool = False
-    is_own: bool = False
-
-    @classmethod
-    def parse(cls, output: Iterable[str]) -> Self:
-        """Return what the script printed; other lines are ignored."""
-        found = {words[0]: tuple(words[1:]) for line in output if (words := line.split())}
-        return cls(found.get("others", ()), "swarm" in found, "own-engine" in found)
-
-    @property
-    def is_shared(self) -> bool:
-        """Return whether a host is shared with others, before Infisical is deployed to it."""
-        return not self.is_own and (bool(self.names) or self.in_swarm)
-
-    def describe(self) -> str:
-        """Return the names of the other containers: `Dokploy`, or `web, db and 2 more`."""
-        return describe_others(self.names) or "a Swarm"
+def describe(others: OtherContainers) -> str:
+    """Return the names of the other containers: `Dokploy`, or `web, db and 2 more`."""
+    return describe_others(others.names) or "a Swarm"
 
 
 def describe_others(names: Iterable[str]) -> str:

@@ -22,7 +22,7 @@ from infisical_iac.core.change import Change
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script_file, template
+from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import ban_networks
 from infisical_iac.host.site import Known
@@ -127,7 +127,7 @@ def decide(
 
 def _own_paths(bans: Sequence[File]) -> list[str]:
     """Return the paths of all files of fail2ban that this project writes with any settings."""
-    always = (JAIL, SETS, NETWORKS, *map(filter_path, FILTERS))
+    always = (JAIL, SETS, NETWORKS, *map(filter_path, FILTERS), _KNOWN)
     return [*dict.fromkeys((*(each.path for each in bans), *always))]
 
 
@@ -205,8 +205,6 @@ def bans(settings: Settings) -> Iterator[File]:
     """Yield the configuration files of fail2ban; none if it is off."""
     for path, text in render_bans(settings):
         yield File(path, text)
-    if settings.host.fail2ban == "on":
-        yield File(KNOWN, script_file("has-logged-in"))
 
 
 def questions(known: Known) -> Iterator[Question[WatchState]]:
@@ -278,7 +276,8 @@ FAIL2BAN_DIRECTORY = "/etc/fail2ban"
 JAIL = f"{FAIL2BAN_DIRECTORY}/jail.d/infisical-iac.conf"
 NETWORKS = f"{FAIL2BAN_DIRECTORY}/action.d/infisical_networks.py"
 SETS = f"{FAIL2BAN_DIRECTORY}/action.d/infisical-nftables.conf"
-KNOWN = "/usr/local/lib/infisical-iac/has-logged-in.sh"
+# A program of earlier versions.
+_KNOWN = f"{units.SCRIPTS}/has-logged-in.sh"
 _LOOPBACK = ("127.0.0.0/8", "::1")
 
 # Fastify ignores the case of a path and doubled slashes, and routes longer paths too. A letter that
@@ -339,7 +338,7 @@ def render_bans(settings: Settings) -> Iterator[tuple[str, str]]:
             settings=settings,
             log=LOG if len(desired) > 1 else "",
             ignored=ignored,
-            script=KNOWN,
+            programs=units.SCRIPTS,
         ),
     )
     yield SETS, template("fail2ban-nftables.conf")

@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
+from infisical_iac.agent.others import OtherContainers
 from infisical_iac.backup.target import BackupTarget, kind_of, remote_prefixes
 from infisical_iac.core import settings
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.host.shared import AUTO, OWN, SHARED, OtherContainers
+from infisical_iac.host.shared import AUTO, OWN, SHARED
 from infisical_iac.init.services import FoundService, slug
 from infisical_iac.instance.login import PROVIDERS, TITLES, Logins, Provider, client_secret_of
 from infisical_iac.instance.settings import TLS_PORT, Smtp

@@ -6,27 +6,29 @@ team and its CI jobs know it.
 
 import base64
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import paramiko
+from pydantic import TypeAdapter, ValidationError
 
+from infisical_iac.agent.others import OtherContainers
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.tunnel import SSHTransport
-from infisical_iac.core import host_keys
+from infisical_iac.core import archive, host_keys
 from infisical_iac.core.bundle import default_settings
 from infisical_iac.core.errors import Unreachable, UserError
 from infisical_iac.core.host_keys import KnownHost, ServerKey, name_in_known_hosts
 from infisical_iac.core.own_repository import KNOWN_HOSTS
-from infisical_iac.core.rendering import script
-from infisical_iac.host.shared import OtherContainers
 from infisical_iac.stack.model import DEPLOYER_FILE
 from infisical_iac.workspace import isolation, memory
 from infisical_iac.workspace.model import Isolation
 
 _SECONDS = 10.0
+_OTHERS = TypeAdapter(OtherContainers)
 _CREDENTIALS = re.compile(r"(?m)^(INFISICAL_CLIENT_ID|INFISICAL_CLIENT_SECRET)=(\S+)$")
 
 
@@ -140,14 +142,23 @@ def try_login(server: Server, key: ServerKey) -> LoginTest:
 
 
 def _inspect(client: paramiko.SSHClient, user: str) -> str | None:
-    """Return the other users of the server's Docker, and a deploy's files; None if unreadable."""
+    """Return a line of JSON on the others on the server, and a deploy's files; None if unreadable.
+
+    The agent answers. It is removed afterwards.
+    """
     # Only root and the group docker can use Docker. Another user has sudo, maybe with a password.
     sudo = "" if user == "root" else "sudo -n "
-    files = f"{sudo}cat {DEPLOYER_FILE} {memory.FILE} 2>/dev/null || true"
+    inspect = (
+        "new=$(mktemp -d) && base64 --decode >$new/agent.pyz && "
+        "python3 -IS $new/agent.pyz --other-containers; status=$?; rm -rf $new; "
+        f"cat {DEPLOYER_FILE} {memory.FILE} 2>/dev/null; exit $status"
+    )
     try:
-        _, output, _ = client.exec_command(
-            f"{sudo}{script('other-containers')} && {{ {files}; }}", timeout=_SECONDS
+        given, output, _ = client.exec_command(
+            f"{sudo}sh -c {shlex.quote(inspect)}", timeout=_SECONDS
         )
+        given.write(base64.b64encode(archive.build()))
+        given.channel.shutdown_write()
         text: str = output.read().decode(errors="replace")
         status = output.channel.recv_exit_status()
     except (paramiko.SSHException, EOFError, OSError):
@@ -156,13 +167,17 @@ def _inspect(client: paramiko.SSHClient, user: str) -> str | None:
 
 
 def _ask_infisical(client: paramiko.SSHClient, found: str) -> LoginTest:
-    others = OtherContainers.parse(found.splitlines())
+    line, _, files = found.partition("\n")
+    try:
+        others = _OTHERS.validate_json(line)
+    except ValidationError:
+        return LoginTest()
     transport = client.get_transport()
-    if transport is None or not _CREDENTIALS.search(found):
+    if transport is None or not _CREDENTIALS.search(files):
         return LoginTest(others=others)
     address = f"http://127.0.0.1:{default_settings()['http_port']}"
     with Client(address, SSHTransport(transport)) as api:
-        return LoginTest(others=others, isolation=propose_isolation(api, found))
+        return LoginTest(others=others, isolation=propose_isolation(api, files))
 
 
 def propose_isolation(api: Client, files: str) -> ProposedIsolation:

@@ -28,7 +28,7 @@ from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File, find_differing
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script, template
+from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import watch
 from infisical_iac.host.site import Known
@@ -213,8 +213,7 @@ def decide_exporters(
     decided += [Change("+", f"package {name}") for name in missing]
     if missing:
         # The packages start the units of above, which replace their own.
-        doing = f"install {', '.join(missing)}"
-        decided.append(step(run, script("apt", str(timeout), *missing), doing=doing))
+        decided.append(apt.install(missing, timeout=timeout))
     decided += _role(there)
     started = [each for each in names if each not in _FORWARDS]
     changed = [posixpath.basename(each.path) for each in find_differing(desired, there.paths)]
@@ -401,8 +400,7 @@ def decide_shipping(
     missing = [name for name in _LOG_PACKAGES if name not in there.packages]
     decided += [Change("+", f"package {name}") for name in missing]
     if missing:
-        install = script("apt", str(timeout), *missing)
-        decided.append(step(run, install, doing=f"install {', '.join(missing)}"))
+        decided.append(apt.install(missing, timeout=timeout))
     if _LOG_PACKAGES[0] in missing:
         # The journal has these lines already.
         stop = "systemctl disable --quiet --now rsyslog.service syslog.socket 2>/dev/null; true"

@@ -7,15 +7,17 @@ from pyinfra import logger
 from pyinfra.api.command import StringCommand
 from pyinfra.context import host, state
 
+from infisical_iac.agent import stack as agent_stack
+from infisical_iac.agent.docker import present_images
 from infisical_iac.agent.files import PathState
 from infisical_iac.core import files, journal
-from infisical_iac.core.agent import inspect
+from infisical_iac.core.agent import ask, inspect, perform, question
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, CommandFailed, SettingsError, UserError
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import run, write
-from infisical_iac.core.rendering import digest, script, template
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import digest, template
 from infisical_iac.core.settings import METRICS_VARIABLES, Settings
 from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.model import MachineState
@@ -31,10 +33,10 @@ from infisical_iac.stack.state import (
     COMPOSE_FILE,
     STACK_FILE,
     DeploymentState,
-    Stack,
     StackState,
-    connections,
+    compare_connections,
     deployment_question,
+    missing_images,
 )
 
 # The user of Redis and the role of PostgreSQL that only read metrics.
@@ -47,8 +49,7 @@ _UPLOADS, _UPLOAD = "/var/tmp", "infisical-iac-images."
 @planned_operation
 def image_set(images: Sequence[str], sources: ImageSources) -> Commands:
     """Load or pull `images` in advance; the plan of `running` already lists them."""
-    there = host.get_fact(Stack, compose="", images=list(images))
-    yield from decide_images(there.missing(images), sources)
+    yield from decide_images(missing_images(images), sources)
 
 
 def decide_images(missing: Sequence[str], sources: ImageSources) -> Commands:
@@ -96,8 +97,7 @@ def decide(
     if missing:
         yield step(fetch, missing, sources_of(settings.stack))
     if not file.matches(there):
-        check = script("stack", "check", "{}").replace("'{}'", "{}")
-        yield step(write, file.path, file.content, mode=file.mode, check=check)
+        yield step(write, file)
     yield step(up, settings.stack.start_timeout, without)
 
 
@@ -150,7 +150,7 @@ def fetch(missing: Sequence[str], sources: ImageSources) -> None:
     if sources.archives:
         # An archive has tags only, so for a pinned image its tag is enough.
         tags = {image_name(each): each for each in missing}
-        present = host.get_fact(Stack, compose="", images=[*missing, *tags]).images
+        present = ask(question(present_images, images=[*missing, *tags]))
         _refuse_digests(missing, present)
     for image in missing:
         if image not in present:
@@ -214,6 +214,12 @@ def _upload_directory() -> str:
     return output.stdout.strip()
 
 
+def write(file: File) -> None:
+    """Write compose.yaml once Compose has checked it. Raises CommandFailed."""
+    asked = question(agent_stack.write_compose, file=file.path, text=file.content)
+    perform(asked, doing=f"write {file.path}")
+
+
 def up(timeout: int, without: Collection[str] = (), file: str = COMPOSE_FILE) -> None:
     """Bring the containers to the state of a file on the host, and wait until all are healthy.
 
@@ -230,8 +236,7 @@ def up(timeout: int, without: Collection[str] = (), file: str = COMPOSE_FILE) ->
         bring_up(without, file)
     except CommandFailed as error:
         failure, timeout = f" ({error})", 1
-    wait = script("stack", "wait", str(timeout), *sorted(without))
-    unhealthy = run(wait, doing="wait for the containers")
+    unhealthy = list_unhealthy(timeout, without)
     if not unhealthy:
         return
     hint = failure
@@ -240,18 +245,32 @@ def up(timeout: int, without: Collection[str] = (), file: str = COMPOSE_FILE) ->
     raise CheckFailed(f"the stack does not become healthy{hint}:\n{unhealthy}")
 
 
+def list_unhealthy(timeout: int, without: Collection[str] = ()) -> str:
+    """Wait until all containers are healthy; else return those that are not, with log lines.
+
+    Args:
+        timeout: the most seconds to wait.
+        without: services that are not waited for.
+    """
+    found = ask(question(agent_stack.await_health, seconds=timeout, without=sorted(without)))
+    return "\n".join(each.describe() for each in found)
+
+
 def bring_up(without: Collection[str] = (), file: str = COMPOSE_FILE) -> None:
     """Bring the containers to the state of a file on the host. Raises CommandFailed.
 
     Arguments as for `up`.
     """
-    command = f"FILE={file} {script('stack', 'connections')}"
-    seen = run(command, doing="see what the containers are connected to")
-    found = connections(seen.splitlines())
-    wrong = sorted(found.wrong().keys() - {*without})
-    given = [*(f"-{each}" for each in sorted(without)), *(f"+{each}" for each in found.foreign())]
-    command = f"FILE={file} {script('stack', 'up', *given, *wrong)}"
-    run(command, doing="bring the containers up")
+    seen = ask(question(agent_stack.connections, file=file))
+    found = compare_connections(seen.compose, seen)
+    asked = question(
+        agent_stack.up,
+        file=file,
+        without=sorted(without),
+        services=sorted(found.wrong().keys() - {*without}),
+        networks=found.foreign(),
+    )
+    perform(asked, doing="bring the containers up")
 
 
 def compose_text() -> str:
@@ -272,7 +291,7 @@ def forward_port() -> int:
 
     An earlier port is closed. Raises CommandFailed.
     """
-    return int(run(script("stack", "forward"), doing="forward a port to Infisical"))
+    return perform(question(agent_stack.forward_port), doing="forward a port to Infisical")
 
 
 def shared_values(settings: Settings, machine: MachineState) -> dict[str, object]:
@@ -330,8 +349,8 @@ def compose_file(
         cpus=stack.infisical_cpus / (2 if drill else 1),
         # From version 18 on, the official image keeps its data in a folder named after the version.
         postgres_mount=f"/var/lib/postgresql{'/data' if stack.postgres_major < 18 else ''}",
-        # The loops with `seq` in scripts/stack/stack.sh wait for longer than an interval and a
-        # check: tests/unit/stack/test_health_intervals.py.
+        # The constants of agent/stack.py are longer than an interval and a check:
+        # tests/unit/stack/test_health_intervals.py.
         interval="30s" if values["start_interval"] else "10s",
         caddy=stack.runs_caddy and not drill,
         behind_proxy="" if drill else kind.behind_proxy,

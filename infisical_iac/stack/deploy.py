@@ -8,11 +8,10 @@ from typing import Any, Self
 from pyinfra.api.deploy import deploy
 from pyinfra.api.host import Host
 
+from infisical_iac.agent import removal
 from infisical_iac.core import files
-from infisical_iac.core.agent import Question
+from infisical_iac.core.agent import Question, ask, perform, question
 from infisical_iac.core.files import File
-from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
@@ -120,13 +119,15 @@ class HostRemoval:
 
     def list_deployed(self) -> str:
         """Return the deployed parts, one per line."""
-        return run(script("destroy", "inspect"), doing="list what is deployed")
+        return "\n".join(ask(question(removal.deployed)))
 
     def back_up(self, directory: str) -> str:
         """Back up database and keys, and return where the backup is. Raises a UserError."""
-        run(script("destroy", "backup", directory), doing="take a backup first")
+        asked = question(removal.back_up, directory=directory)
+        perform(asked, doing="take a backup first")
         return "the host"
 
     def remove(self, *, volumes: bool) -> None:
         """Remove the stack. Raises CommandFailed."""
-        run(script("destroy", "everything" if volumes else "stack"), doing="remove Infisical")
+        asked = question(removal.remove_everything if volumes else removal.remove_stack)
+        perform(asked, doing="remove Infisical")

@@ -1,13 +1,15 @@
 """Read the state of the Compose project, and the state that a change of its version needs."""
 
 import re
-import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
+from infisical_iac.agent import stack as agent_stack
+from infisical_iac.agent.docker import Connection, DockerNetwork, Limits, present_images
 from infisical_iac.agent.files import PathState, states
-from infisical_iac.core.agent import Question, fact_question, question, together
+from infisical_iac.agent.stack import Container, ObservedStack
+from infisical_iac.core.agent import Question, ask, fact_question, question, together
 from infisical_iac.core.images import Images
 from infisical_iac.core.remote import Fact
 from infisical_iac.core.rendering import script
@@ -15,71 +17,6 @@ from infisical_iac.stack.model import parse_compose
 
 # The prefix of the names of the Compose project's own networks.
 _PROJECT = "infisical_"
-
-
-@dataclass(frozen=True)
-class Container:
-    """One container: the hash of the configuration it was created from, its status and health."""
-
-    configuration: str
-    status: str
-    health: str
-
-    @property
-    def is_healthy(self) -> bool:
-        """Return whether the container runs and its health check succeeds."""
-        return self.status == "running" and self.health == "healthy"
-
-
-@dataclass(frozen=True)
-class Connection:
-    """A container's connection to a Docker network.
-
-    Attributes:
-        network: the network's id; `-` for a container that was never started.
-        aliases: the names of the container in the network.
-    """
-
-    network: str
-    aliases: frozenset[str]
-
-
-@dataclass(frozen=True)
-class DockerNetwork:
-    """A Docker network.
-
-    Attributes:
-        internal: whether it has no route to the outside.
-        project: the Compose project that created it.
-    """
-
-    id: str
-    internal: bool
-    project: str
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Limits that `docker update` can change without changing the hash of the configuration.
-
-    Attributes:
-        restart: the restart policy, as Compose calls it.
-        memory: in bytes; 0 for no limit.
-        cpus: in billionths of one CPU; 0 for no limit.
-        pids: the number of processes; 0 for no limit.
-    """
-
-    restart: str
-    memory: int
-    cpus: int
-    pids: int
-
-    def differences(self, desired: "Limits") -> Iterator[str]:
-        """Yield a clause for each limit that differs from the desired one."""
-        for each in fields(self):
-            now, then = getattr(self, each.name), getattr(desired, each.name)
-            if now != then:
-                yield f"limit {each.name} {now or 'none'} → {then or 'none'}"
 
 
 @dataclass(frozen=True)
@@ -133,42 +70,40 @@ class Connections:
                 yield f"not connected to network {name}"
             elif network in foreign:
                 yield f"connected to a network {name} that is not as compose.yaml says"
-            elif there.network not in ("-", now.id if now else ""):
+            elif there.network and (now is None or there.network != now.id):
                 yield f"connected to a network {name} that no longer exists"
             elif missing := sorted(names - there.aliases):
                 yield f"not known as {', '.join(missing)} in network {name}"
         for network in sorted(actual.keys() - desired.keys()):
             yield f"connected to network {network.removeprefix(_PROJECT)}, but should not be"
         if limits := self.actual_limits.get(service):
-            yield from limits.differences(self.limits[service])
+            yield from _limit_clauses(limits, self.limits[service])
 
 
-def connections(output: Iterable[str]) -> Connections:
-    """Parse the Connections from the output of stack.sh, ignoring other lines."""
-    compose: list[str] = []
+def _limit_clauses(actual: Limits, desired: Limits) -> Iterator[str]:
+    """Yield a clause for each limit that differs from the desired one."""
+    for each in fields(actual):
+        now, then = getattr(actual, each.name), getattr(desired, each.name)
+        if now != then:
+            yield f"limit {each.name} {now or 'none'} → {then or 'none'}"
+
+
+def compare_connections(compose: str, found: ObservedStack) -> Connections:
+    """Return the connections of observed containers, with those of the Compose file's text."""
     actual: dict[str, dict[str, Connection]] = {}
-    networks, limits = {}, {}
-    for line in output:
-        if line.startswith("compose"):
-            compose.append(line.removeprefix("compose "))
-            continue
-        match line.split():
-            case ["connections", service]:
-                actual.setdefault(service, {})
-            case ["connected", service, network, id, *aliases]:
-                names = frozenset("".join(aliases).split(","))
-                actual.setdefault(service, {})[network] = Connection(id, names)
-            case ["limits", service, restart, memory, cpus, pids]:
-                limits[service] = Limits(restart, int(memory), int(cpus), int(pids))
-            case ["network", network, id, internal, *project]:
-                networks[network] = DockerNetwork(id, internal == "true", "".join(project))
-    whole = parse_compose("\n".join(compose)) or {}
+    limits = {}
+    for service, containers in found.containers.items():
+        for each in containers:
+            actual.setdefault(service, {}).update(each.connections)
+            limits[service] = each.limits
+    whole = parse_compose(compose) or {}
     own = {
         f"{_PROJECT}{name}": bool((body or {}).get("internal"))
         for name, body in (whole.get("networks") or {}).items()
         if not (body or {}).get("external")
     }
     desired_limits = {name: _limits(body) for name, body in whole.get("services", {}).items()}
+    networks = dict(found.networks)
     return Connections(_desired_networks(whole), actual, networks, own, desired_limits, limits)
 
 
@@ -256,27 +191,30 @@ class StackState:
                 yield service, f"is {containers[0].status}, health {containers[0].health}"
 
 
-class Stack(Fact[StackState]):
-    """Read the StackState, for the desired file `compose` and the `images` to look for."""
+def stack_question(*, compose: str, images: Sequence[str]) -> Question[StackState]:
+    """Return the question for the StackState.
 
-    def command(self, compose: str, images: list[str]) -> str:
-        return f"printf %s {shlex.quote(compose)} | {script('stack', 'state', *images)}"
+    Args:
+        compose: the text of the desired Compose file.
+        images: the images to look for.
+    """
 
-    def process(self, output: list[str]) -> StackState:
-        hashes: dict[str, str] = {}
-        containers: dict[str, tuple[Container, ...]] = {}
-        images = set()
-        for line in output:
-            match line.split():
-                case ["hash", service, value]:
-                    hashes[service] = value
-                case ["container", service, value, status, health]:
-                    one = Container(value, status, health)
-                    containers[service] = (*containers.get(service, ()), one)
-                case ["image", reference]:
-                    images.add(reference)
-        engine, connected = "engine" in output, connections(output)
-        return StackState(engine, hashes, containers, frozenset(images), connected)
+    def read(found: ObservedStack) -> StackState:
+        return StackState(
+            found.engine,
+            dict(found.hashes),
+            dict(found.containers),
+            found.images,
+            compare_connections(compose, found),
+        )
+
+    return together(read, question(agent_stack.state, compose=compose, images=[*images]))
+
+
+def missing_images(images: Sequence[str]) -> list[str]:
+    """Return the images that the current host lacks. Raises a UserError."""
+    there = ask(question(present_images, images=[*images]))
+    return [each for each in images if each not in there]
 
 
 class FailedChange(NamedTuple):
@@ -325,7 +263,7 @@ class Upgrades(Fact[UpgradeState]):
         return UpgradeState(was, bool(desired) and desired == ids.get("infisical"), failed)
 
 
-COMPOSE_FILE = "/etc/infisical/compose.yaml"
+COMPOSE_FILE = agent_stack.COMPOSE_FILE
 # The corresponding file on the hosts of a cluster.
 STACK_FILE = "/etc/infisical/stack.yaml"
 
@@ -345,5 +283,5 @@ def deployment_question(*, compose: str, images: Sequence[str]) -> Question[Depl
         lambda files, upgrade, stack: DeploymentState(files.get(COMPOSE_FILE), upgrade, stack),
         question(states, paths=[COMPOSE_FILE]),
         fact_question(Upgrades, desired=images[0]),
-        fact_question(Stack, compose=compose, images=[*images]),
+        stack_question(compose=compose, images=images),
     )

@@ -5,7 +5,6 @@ and the deployer's secret are on the host before anything depends on them, and e
 checks whether it is still needed.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from functools import partial
 
 from pyinfra.context import state
 
+from infisical_iac.agent import bootstrap as agent_bootstrap
 from infisical_iac.api import contents, identities, instance
 from infisical_iac.api.client import Client, gather_by
 from infisical_iac.api.identities import (
@@ -27,11 +27,11 @@ from infisical_iac.api.identities import (
     revoke_client_secret,
     universal_auth,
 )
+from infisical_iac.core.agent import perform, question
 from infisical_iac.core.change import Change
 from infisical_iac.core.errors import ApiError, NotBootstrapped, UserError
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
-from infisical_iac.core.remote import run, write
-from infisical_iac.core.rendering import script
+from infisical_iac.core.remote import write
 from infisical_iac.stack import session
 from infisical_iac.stack.model import DEPLOYER_FILE
 from infisical_iac.workspace import canary
@@ -250,11 +250,10 @@ def _has_client_id(client: Client, client_id: str, id: str) -> bool:
 
 
 def _bootstrap(desired: DesiredInstance) -> None:
-    # The script puts this JSON into the body of its request unchanged. It is ASCII, so that no
-    # character of the name ends the text or has a meaning for the shell.
-    name = json.dumps(desired.organization)
-    command = script("bootstrap", str(desired.port), name)
-    run(command, doing="bootstrap Infisical")
+    asked = question(
+        agent_bootstrap.bootstrap, port=desired.port, organization=desired.organization
+    )
+    perform(asked, doing="bootstrap Infisical")
     admin = session.administrator(desired.port)
     instance.close_signup(admin)
     if instance.signup_is_open(session.api(desired.port)):

@@ -21,7 +21,7 @@ from infisical_iac.core.settings import Settings, load
 from infisical_iac.core.wording import join_names
 from infisical_iac.host import docker
 from infisical_iac.host.docker import Engine
-from infisical_iac.host.machine import HostAddresses, Machine, deployed_question
+from infisical_iac.host.machine import HostAddresses, deployed_question, read_machine
 from infisical_iac.host.model import SYSTEMS, MachineState
 from infisical_iac.host.openings import direct_names, refuse_unenforced, refuse_unreached
 from infisical_iac.host.shared import describe_left, not_ours, resolve_auto
@@ -65,7 +65,8 @@ def preflight(
         settings = load(data)
         workspace = load_declared(settings.workspace)
         without_delay(host)
-        machine = host.get_fact(Machine)
+        lock.refuse_unadopted(host)
+        machine = read_machine()
         left = describe_left(settings, machine)
         settings = resolve_auto(settings, machine)
         password = admin_password(

@@ -19,7 +19,7 @@ import pytest
 from infisical_iac.api import contents
 from infisical_iac.api.rate_limits import RateLimiter
 from infisical_iac.cli.status import survey_values
-from infisical_iac.core import agent, connection
+from infisical_iac.core import agent, archive, connection
 from infisical_iac.host import watch
 from infisical_iac.workspace import reach
 from infisical_iac.workspace.goal import Memory
@@ -73,7 +73,7 @@ def _be_host(case: Case, caddy: Caddy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make this machine the host: it runs the agent, which reads the log of Caddy."""
 
     def send(command: str, stdin: str) -> str:
-        here = command.replace(agent.DIRECTORY, str(case.root / "lib"))
+        here = command.replace(archive.DIRECTORY, str(case.root / "lib"))
         done = subprocess.run(["sh", "-c", here], input=stdin, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout.rstrip("\n")

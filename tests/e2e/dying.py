@@ -42,7 +42,7 @@ POINTS: dict[str, Callable[[], None]] = {
     "images fetched": lambda: _replace(compose, "fetch"),
     "files uploaded": lambda: _replace(compose, "write"),
     "containers up": lambda: _replace(compose, "up"),
-    "bootstrap answered": lambda: _replace(bootstrap, "run"),
+    "bootstrap answered": lambda: _replace(bootstrap, "perform"),
     "deployer made": lambda: _replace(identities, "create"),
     "deployer can log in": lambda: _replace(bootstrap, "attach_universal_auth"),
     "deployer's secret answered": lambda: _replace(bootstrap, "create_client_secret"),

@@ -5,12 +5,11 @@ The point `unhealthy` kills nothing: it makes Infisical fail its checks with the
 point may follow it.
 """
 
-import os
 import sys
 from typing import Any
 
 from infisical_iac.core.errors import CheckFailed
-from tests.e2e.dying_script import KILLED, die_at, replace
+from tests.e2e.dying_script import AGENT, die_at, replace
 
 UNHEALTHY = "unhealthy"
 
@@ -20,12 +19,12 @@ UNHEALTHY = "unhealthy"
 EARLY = {
     "next written": ("rotation", 'store "$root/keys/$key.next"'),
     "in its place": ("rotation", 'replace "$place.next" "$place"'),
-    "derived": ("agent", "keys.derive"),
+    "derived": (AGENT, "keys.derive"),
 }
 # Points after PostgreSQL has got the new password.
 LATE = {
     "altered": ("rotation", 'not know its new password: $(echo "$said" | tail -n 1)"'),
-    "up": ("stack", "up --detach --remove-orphans $(but_for $left) 2>&1)"),
+    "up": (AGENT, "stack.up"),
     "proven": ("rotation", "        enter proven"),
     "old forgotten": ("rotation", 'discard "$place".next* "$place".old*'),
 }
@@ -35,9 +34,9 @@ BACK = {
 }
 # Points of a rotation of the repositories' password.
 RESTIC = {
-    "let in": ("agent", "restic.admit"),
+    "let in": (AGENT, "restic.admit"),
     "in its place": EARLY["in its place"],
-    "put out": ("agent", "restic.dismiss"),
+    "put out": (AGENT, "restic.dismiss"),
 }
 
 
@@ -58,27 +57,11 @@ def _fail_checks() -> None:
     replace(checks, "check_as_before", fail)
 
 
-def _die_after_agent(call: str) -> None:
-    from infisical_iac.change import rotation
-    from infisical_iac.core.agent import perform
-
-    def die(question: Any, **more: Any) -> None:
-        perform(question, **more)
-        if call in [each.name for each in question.calls]:
-            os._exit(KILLED)
-
-    replace(rotation, "perform", die)
-
-
-def _die_at(place: str, end: str) -> None:
-    _die_after_agent(end) if place == "agent" else die_at(place, end)
-
-
 if __name__ == "__main__":
     # This import patches the whole process with gevent, so the tests' own process must not do it.
     import pyinfra_cli  # noqa: F401, I001
     from infisical_iac.cli.main import main
 
     for each in sys.argv.pop(1).split(","):
-        _fail_checks() if each == UNHEALTHY else _die_at(*POINTS[each])
+        _fail_checks() if each == UNHEALTHY else die_at(*POINTS[each])
     main()

@@ -1,7 +1,8 @@
 """`python -m tests.e2e.dying_script <script> <line> …`: kill infisical-iac at a line.
 
 The running script on the host is killed right after its line that ends with <line>, and this
-process with it.
+process with it. The script `agent` stands for the agent: this process ends right after the action
+<line>, such as `stack.up`.
 """
 
 import os
@@ -11,6 +12,7 @@ from typing import Any
 from infisical_iac.core.errors import CommandFailed
 
 KILLED = 137
+AGENT = "agent"
 _LAST_WORDS = "killed by the test"
 
 
@@ -26,7 +28,10 @@ def replace(module: object, name: str, with_: Any) -> None:
 
 
 def die_at(script: str, line: str) -> None:
-    """Kill this process when the script on the host has run a line."""
+    """Kill this process when the script on the host has run a line, or the agent an action."""
+    if script == AGENT:
+        _die_after(line)
+        return
     from infisical_iac.backup import restore, snapshot
     from infisical_iac.change import changeover, rotation
     from infisical_iac.cluster import scaling
@@ -49,6 +54,21 @@ def die_at(script: str, line: str) -> None:
     changing = [changeover, rotation, scaling]
     for module in [*changing, restore, snapshot, compose]:
         replace(module, "run", die)
+
+
+def _die_after(action: str) -> None:
+    from infisical_iac.change import rotation
+    from infisical_iac.core.agent import Question, perform
+    from infisical_iac.stack import compose
+
+    def die(asked: Question[Any], **more: Any) -> Any:
+        done = perform(asked, **more)
+        if action in [each.name for each in asked.calls]:
+            os._exit(KILLED)
+        return done
+
+    for module in (rotation, compose):
+        replace(module, "perform", die)
 
 
 def _insert_kill(text: str, line: str) -> str:

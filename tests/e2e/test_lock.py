@@ -1,5 +1,6 @@
 """Test that one run at a time holds a host's lock, and that a stale lock can be broken."""
 
+import shlex
 import subprocess
 import sys
 import time
@@ -8,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.core.lock import FILE
-from infisical_iac.core.rendering import script
+from infisical_iac.core.lock import FILE, hold_command
 from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import UPDATES
 from tests.e2e.running import REPOSITORY, command_environment, deploy, infisical_iac
@@ -21,8 +21,8 @@ _OTHER = "by somebody@elsewhere since yesterday, process 1"
 @pytest.fixture
 def locked_host(deployed_host: StagingHost) -> Iterator[StagingHost]:
     """The host while another run holds its lock."""
-    hold = script("lock", FILE, "1")
-    deployed_host.run(f"(echo {_OTHER!r}; sleep 120) | {hold} >/dev/null 2>&1 & sleep 1")
+    hold = shlex.quote(hold_command(1))
+    deployed_host.run(f"(echo {_OTHER!r}; sleep 120) | sh -c {hold} >/dev/null 2>&1 & sleep 1")
     yield deployed_host
     deployed_host.run(f"pkill -f {FILE}", check=False)
 

@@ -133,7 +133,7 @@ def test_an_upgrade_killed_after_the_swap_is_completed(world: Upgrading) -> None
     upgrading.redis(world.host, "set waiting job")
     _dies(world, "upgrade", "enter swapped")
     with upgrading.watch(world.host) as seen:
-        _dies(world, "stack", "forward_port infisical")
+        _dies(world, dying_script.AGENT, "stack.forward_port")
         world.host.run("sleep 2")
         assert upgrading.redis(world.host, "get waiting") == "job"
         assert int(upgrading.redis(world.host, "-n 1 dbsize")) > 0 or not upgrading.IS_REAL

@@ -11,7 +11,7 @@ import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 from infisical_iac.agent import PROTOCOL
-from infisical_iac.core import agent
+from infisical_iac.core import archive
 from infisical_iac.hetzner.remote import generate_host_key
 
 _SECONDS = 20
@@ -58,17 +58,12 @@ class Booted:
 
     def run(self, command: str, stdin: str = "") -> tuple[int, str]:
         """Return the exit status and output of a command."""
-        if agent.path() in command:
+        if archive.path() in command:
             return 0, self._call(json.loads(stdin))
         words = " ".join(command.split()[-2:])
         self.commands.append(words)
         if self.failing and words.endswith(self.failing):
             return 1, ""
-        if words.endswith("host-key.sh new"):
-            self.next_key = self.next_key or generate_key()
-            return 0, f"{self.next_key.get_name()} {self.next_key.get_base64()}\n"
-        if words.endswith("host-key.sh use") and self.next_key:
-            self.key = self.next_key
         return 0, self.answers.get(words, "")
 
     def _call(self, request: dict[str, Any]) -> str:
@@ -76,6 +71,11 @@ class Booted:
         (call,) = request["calls"]
         self.commands.append(call["name"])
         answer: dict[str, Any] = {"value": self.values.get(call["name"])}
+        if call["name"] == "host_key.make":
+            self.next_key = self.next_key or generate_key()
+            answer["value"] = f"{self.next_key.get_name()} {self.next_key.get_base64()}"
+        if call["name"] == "host_key.use" and self.next_key and self.failing != call["name"]:
+            self.key = self.next_key
         if self.failing == call["name"]:
             answer = {"error": {"code": "command", "message": "it fails", "remedy": ""}}
         return json.dumps({"protocol": PROTOCOL, "answers": [answer]})

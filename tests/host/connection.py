@@ -16,7 +16,7 @@ from pyinfra.api.state import State
 
 from infisical_iac.core.agent import Question, ask
 from infisical_iac.core.connection import verify_host_keys, without_delay
-from infisical_iac.host.machine import Machine, absence
+from infisical_iac.host.machine import absence, machine_question
 from infisical_iac.host.model import MachineState
 from tests.host.target import Target, TargetError
 
@@ -62,8 +62,7 @@ class Connection:
 
     def machine(self) -> MachineState:
         """Return the observed state of the machine."""
-        fact = Machine()
-        return fact.process(self.quietly(fact.command()).splitlines())
+        return self.inspect(machine_question())
 
 
 @contextmanager

@@ -5,8 +5,8 @@ import pytest
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import ingress
 from infisical_iac.stack.ingress import caddyfile
-from infisical_iac.stack.state import Stack
-from tests.host.connection import Host
+from infisical_iac.stack.state import stack_question
+from tests.host.connection import Connection, Host
 from tests.host.containers import Inspected, Running
 
 _NET_BIND_SERVICE = 1 << 10
@@ -44,12 +44,11 @@ def test_caddy_runs_the_image_of_the_settings(settings: Settings, caddy: Inspect
 
 
 @pytest.mark.single("tests/host/cluster checks the services")
-def test_caddy_was_created_from_the_current_compose_file(host: Host, settings: Settings) -> None:
-    compose = host.check_output("cat /etc/infisical/compose.yaml")
-    fact = Stack()
-    found = fact.process(
-        host.check_output(fact.command(compose, list(settings.images))).splitlines()
-    )
+def test_caddy_was_created_from_the_current_compose_file(
+    connection: Connection, settings: Settings
+) -> None:
+    compose = connection.host.check_output("cat /etc/infisical/compose.yaml")
+    found = connection.inspect(stack_question(compose=compose, images=settings.images))
     assert [each.configuration for each in found.containers["caddy"]] == [found.hashes["caddy"]]
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack.state import Stack, StackState
-from tests.host.connection import Host
+from infisical_iac.stack.state import StackState, stack_question
+from tests.host.connection import Connection, Host
 from tests.host.containers import SERVICES, Inspected, Running, volume
 
 PIDS = {"infisical": 512, "postgres": 256, "redis": 64}
@@ -23,11 +23,9 @@ def kernel(running: dict[str, Running], service: str) -> Running:
 
 
 @pytest.fixture(scope="session")
-def stack(host: Host, settings: Settings) -> StackState:
-    fact = Stack()
-    compose = host.check_output("cat /etc/infisical/compose.yaml")
-    command = fact.command(compose, list(settings.images))
-    return fact.process(host.check_output(command).splitlines())
+def stack(connection: Connection, settings: Settings) -> StackState:
+    compose = connection.host.check_output("cat /etc/infisical/compose.yaml")
+    return connection.inspect(stack_question(compose=compose, images=settings.images))
 
 
 @pytest.mark.single("tests/host/cluster checks the services")

@@ -12,7 +12,8 @@ from pathlib import Path
 from infisical_iac.agent import system
 from infisical_iac.agent.runner import Output, Runner
 from infisical_iac.agent.system import Bans
-from infisical_iac.host.watch import FAIL2BAN_DIRECTORY, KNOWN, LOG, bans
+from infisical_iac.core import archive
+from infisical_iac.host.watch import FAIL2BAN_DIRECTORY, LOG, bans
 from tests.unit.fake_programs import JOURNALCTL, fake_program
 from tests.unit.settings_of import settings_of
 
@@ -99,14 +100,15 @@ class BanningHost:
         there = self._home / "fail2ban"
         shutil.copytree(FAIL2BAN_DIRECTORY, there)
         shutil.rmtree(there / "jail.d")
-        script = self._home / "has-logged-in.sh"
-        places = {LOG: str(self.log), KNOWN: str(script)}
+        programs = self._home / "lib"
+        programs.mkdir(exist_ok=True)
+        (programs / Path(archive.path()).name).write_bytes(archive.build())
+        places = {LOG: str(self.log), archive.DIRECTORY: str(programs)}
         for each in bans(settings_of(**changes)):
             text = each.content
             for old, new in places.items():
                 text = text.replace(old, new)
-            path = each.path.replace(FAIL2BAN_DIRECTORY, str(there))
-            file = script if each.path == KNOWN else Path(path)
+            file = Path(each.path.replace(FAIL2BAN_DIRECTORY, str(there)))
             file.parent.mkdir(exist_ok=True)
             file.write_text(text)
         names = {"socket": "sock", "pidfile": "pid", "dbfile": "db", "logtarget": "said"}

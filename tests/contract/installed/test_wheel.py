@@ -56,7 +56,7 @@ print(json.dumps({
     "deploy": callable(deploy.deploy),
     "templates": len(list_templates()),
     "rendered": template("infisical-drill-failed.service", script="true"),
-    "script": script_file("lock"),
+    "script": script_file("apt"),
     "withheld": is_withheld("LD_PRELOAD"),
     "redis": load({"admin_email": "admin@example.com"}).stack.redis_image,
 }))
@@ -113,7 +113,7 @@ def test_the_installed_tool_finds_templates_settings_scripts_and_cases(
     assert root.parts[-2:] == ("infisical_iac", "bundle")
     assert found["templates"] > 40
     assert "[Unit]" in found["rendered"]
-    assert "lock" in found["script"]
+    assert "apt-get" in found["script"]
     assert found["deploy"]
     assert found["changelog"] == (REPOSITORY / "CHANGELOG.md").read_text()
     assert found["withheld"]

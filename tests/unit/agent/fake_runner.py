@@ -9,18 +9,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from infisical_iac.agent import PROTOCOL
-from infisical_iac.agent.runner import Output, Runner
+from infisical_iac.agent.runner import Failure, Output, Runner
 from infisical_iac.agent.serving import encode, serve
-from infisical_iac.core import agent
+from infisical_iac.core import archive
 from infisical_iac.core.agent import Question
 
 T = TypeVar("T")
 
 
-def answer(asked: Question[T], runner: Runner) -> T:
-    """Return the answer to a question; its calls and answers pass through JSON."""
+def answer(asked: Question[T], runner: Runner, *, changes: bool = False) -> T:
+    """Return the answer to a question; its calls and answers pass through JSON.
+
+    With `changes`, the question is an action. Raises RuntimeError with the error of a call.
+    """
     calls = [{"name": each.name, "arguments": json.loads(each.arguments)} for each in asked.calls]
-    answers = serve(runner, {"protocol": PROTOCOL, "calls": calls})
+    answers = serve(runner, {"protocol": PROTOCOL, "changes": changes, "calls": calls})
+    for each in answers:
+        if "error" in each:
+            raise RuntimeError(Failure(**each["error"]))
     return asked.read([each["value"] for each in json.loads(json.dumps(answers, default=encode))])
 
 
@@ -41,11 +47,11 @@ def answer_by_newest_python(asked: Question[T], host: Runner) -> T:
     """
     newest = Path("/usr/bin/python3.13")
     python = newest if newest.exists() else sys.executable
-    archive = host.root / "agent.pyz"
-    archive.write_bytes(agent.archive())
+    file = host.root / "agent.pyz"
+    file.write_bytes(archive.build())
     calls = [{"name": each.name, "arguments": json.loads(each.arguments)} for each in asked.calls]
     done = subprocess.run(
-        [python, "-IS", "-c", _BY_ANOTHER, archive, host.root],
+        [python, "-IS", "-c", _BY_ANOTHER, file, host.root],
         input=json.dumps({"protocol": PROTOCOL, "calls": calls}),
         capture_output=True,
         text=True,
@@ -117,6 +123,16 @@ class FakeRunner(Runner):
             if command.startswith(begin):
                 return found if isinstance(found, Output) else Output(0, found)
         return Output(127)
+
+    def dump(
+        self, words: Sequence[str], target: Path, *, stdin: str = "", seconds: float = 0
+    ) -> Output:
+        done = self.run(words, stdin=stdin)
+        target.write_text(done.text)
+        return done
+
+    def load(self, words: Sequence[str], source: Path, *, seconds: float = 0) -> Output:
+        return self.run(words, stdin=source.read_text())
 
     def write(self, path: str, text: str, *, mode: int = 0o600) -> Path:
         """Put a file at an absolute path of the host."""

@@ -179,7 +179,8 @@ def test_a_returning_node_loses_its_earlier_etcd(tmp_path: Path) -> None:
     chosen = "--filter label=com.docker.stack.namespace=infisical --filter name=^infisical_etcd$"
     answers = {
         f"docker volume ls --quiet {chosen}": "infisical_etcd\n",
-        "docker ps --all --quiet --filter volume=infisical_etcd": "aa1\nbb2\n",
+        "docker ps --all --quiet --no-trunc --filter volume=infisical_etcd": "aa1\nbb2\n",
+        "docker inspect --format {{json .}} aa1 bb2": '{"Id": "aa1"}\n{"Id": "bb2"}\n',
         "docker rm": "",
         "docker volume rm": "",
     }

@@ -7,9 +7,15 @@ from typing import Any
 import pytest
 
 from infisical_iac.agent import ingress
-from infisical_iac.agent.ingress import ServedIngress
+from infisical_iac.agent.ingress import ServedIngress, WebPorts
 from infisical_iac.agent.runner import Output
-from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
+from infisical_iac.core.agent import question
+from tests.unit.agent.fake_runner import (
+    FakeRunner,
+    answer,
+    docker_answers,
+    docker_container,
+)
 
 _PEM = "-----BEGIN CERTIFICATE-----\nZmFrZQ==\n-----END CERTIFICATE-----\n"
 _ON_HOST: dict[str, Any] = {"NetworkSettings": {"Networks": {"host": {}}}}
@@ -139,3 +145,51 @@ def test_a_missing_certificate_is_explained_by_caddys_last_error(log: str, reaso
     host = FakeRunner(answers={**_caddy(), "docker logs": log})
     said = ingress.await_certificate(host, name="a.example.com", port=443, seconds=0)
     assert reason in said
+
+
+_DOCKER_PS = "docker ps --format {{json .Names}} --filter publish="
+_BOTH = f"{_DOCKER_PS}80/tcp --filter publish=443/tcp"
+_NGINX = 'LISTEN 0 511 0.0.0.0:80 0.0.0.0:* users:(("nginx",pid=70,fd=6),("nginx",pid=71,fd=6))\n'
+_OURS = 'LISTEN 0 4096 *:443 *:* users:(("caddy",pid=7,fd=8))\n'
+_OTHER_CADDY = 'LISTEN 0 4096 *:443 *:* users:(("caddy",pid=77,fd=8))\n'
+
+
+def _web_ports(**answers: str | Output) -> WebPorts:
+    networks = '{"name":"bridge","id":"b1","internal":"false","project":""}\n'
+    named = {_BOTH: answers.pop("both", ""), f"{_DOCKER_PS}80/tcp": answers.pop("port80", "")}
+    known = {**named, _DOCKER_PS: answers.pop("port443", ""), "docker network ls": networks}
+    return answer(question(ingress.web_ports), FakeRunner(answers={**known, **answers}))
+
+
+def test_this_projects_caddy_is_no_holder_of_the_web_ports() -> None:
+    found = _web_ports(ss=_OURS, **_caddy())
+    assert found == WebPorts({}, frozenset({"bridge"}))
+
+
+def test_programs_that_hold_the_web_ports_are_named() -> None:
+    assert _web_ports(ss=f"{_NGINX}{_OURS}", **_caddy()).holders == {80: "nginx"}
+    # A Caddy of somebody else's has another process.
+    assert _web_ports(ss=_OTHER_CADDY, **_caddy()).holders == {443: "caddy"}
+    assert _web_ports(ss=_OTHER_CADDY, **{"docker ps": ""}).holders == {443: "caddy"}
+
+
+def test_a_caddy_is_recognized_by_its_revision_while_docker_is_stopped() -> None:
+    stopped: dict[str, str | Output] = {"docker ps": Output(1), "curl": "abc"}
+    assert _web_ports(ss=_OURS, **stopped).holders == {}
+    assert _web_ports(ss=f"{_NGINX}{_OURS}", **stopped).holders == {80: "nginx"}
+
+
+def test_a_container_that_publishes_a_web_port_is_named() -> None:
+    published = '"dokploy-traefik"\n'
+    proxies = 'LISTEN 0 4096 0.0.0.0:443 0.0.0.0:* users:(("docker-proxy",pid=9,fd=4))\n'
+    found = _web_ports(both=published, port443=published, ss=proxies)
+    assert found.holders == {443: "container dokploy-traefik"}
+
+
+def test_a_listener_without_a_readable_process_is_described_by_its_line() -> None:
+    line = "LISTEN 0 511 0.0.0.0:80 0.0.0.0:*"
+    assert _web_ports(ss=f"{line}\n", **{"docker ps": Output(1)}).holders == {80: line}
+
+
+def test_a_host_without_docker_has_no_networks() -> None:
+    assert ingress.web_ports(FakeRunner()) == WebPorts()

@@ -66,6 +66,8 @@ class _Host(FakeRunner):
                 return Output(0, "infisical_etcd\n")
             case ["docker", "ps", "--all", *_, chosen] if chosen.startswith("label="):
                 return Output(0, "ended\n")
+            case ["docker", "inspect", *_, "ended"]:
+                return Output(0, '{"Id": "ended"}\n')
             case ["docker" | "ip" | "systemctl", *_]:
                 pass
             case _:

@@ -36,7 +36,7 @@ def host(tmp_path: Path) -> FakeRunner:
         tmp_path,
         answers={
             "dpkg-query": _LISTED,
-            "sh /usr/local/lib/infisical-iac/apt.sh": "",
+            "apt-get": "",
             "systemctl": "",
             "docker info": '{"LocalNodeState": "inactive"}',
             **docker_answers(_HEALTHY),
@@ -50,8 +50,8 @@ def _failure(host: FakeRunner) -> str:
 
 
 def _upgrades(host: FakeRunner) -> list[str]:
-    calls = (command.partition("/apt.sh ") for command, _ in host.ran)
-    return [arguments for _, found, arguments in calls if found]
+    calls = (command.partition(" install ") for command, _ in host.ran)
+    return [arguments for command, found, arguments in calls if found and "apt-get" in command]
 
 
 def _reboots(host: FakeRunner) -> bool:
@@ -60,7 +60,7 @@ def _reboots(host: FakeRunner) -> bool:
 
 def test_dockers_packages_are_upgraded_except_held_packages(host: FakeRunner) -> None:
     assert maintenance.run_window(host, reboots=True) == 0
-    assert _upgrades(host) == ["600 docker.io containerd"]
+    assert _upgrades(host) == ["docker.io containerd"]
     assert _failure(host) == ""
 
 
@@ -118,7 +118,7 @@ def test_the_lock_names_the_maintenance_to_other_runs(host: FakeRunner) -> None:
 @pytest.mark.parametrize(
     ("answers", "why"),
     [
-        ({"sh ": Output(100, "", 'W: old\nE: no "mirror"\n')}, "E: no 'mirror'"),
+        ({"apt-get": Output(100, "", 'W: old\nE: no "mirror"\n')}, "E: no 'mirror'"),
         (
             docker_answers(docker_container("c1", project="infisical", health="starting")),
             "5 minutes after Docker's upgrade",

@@ -14,7 +14,7 @@ import pytest
 from infisical_iac.agent import PROTOCOL, files, serving, system
 from infisical_iac.agent.files import PathState
 from infisical_iac.agent.runner import Runner
-from infisical_iac.core import agent, journal, remote
+from infisical_iac.core import agent, archive, journal, remote
 from infisical_iac.core.agent import (
     ask,
     command_question,
@@ -39,7 +39,7 @@ class _Host:
     def send(self, command: str, stdin: str) -> str:
         self.sent.append((command, stdin))
         done = subprocess.run(
-            ["sh", "-c", command.replace(agent.DIRECTORY, str(self.directory))],
+            ["sh", "-c", command.replace(archive.DIRECTORY, str(self.directory))],
             input=stdin,
             capture_output=True,
             text=True,
@@ -67,12 +67,12 @@ def run(monkeypatch: pytest.MonkeyPatch, host: _Host) -> journal.Journal:
 
 
 def test_the_archive_is_the_same_at_each_build_and_has_nothing_but_the_agent() -> None:
-    first = agent.archive()
-    agent.archive.cache_clear()
-    assert agent.archive() == first
-    with ZipFile(io.BytesIO(first)) as archive:
-        names = archive.namelist()
-        assert {each.date_time for each in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    first = archive.build()
+    archive.build.cache_clear()
+    assert archive.build() == first
+    with ZipFile(io.BytesIO(first)) as built:
+        names = built.namelist()
+        assert {each.date_time for each in built.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     own = {
         f"infisical_iac/agent/{each.name}" for each in Path(serving.__file__).parent.glob("*.py")
     }
@@ -83,7 +83,7 @@ def test_the_agent_is_delivered_once_and_then_called(host: _Host) -> None:
     hostname = Path("/etc/hostname").read_text()
     assert ask(_HOSTNAME, host.send) == {"/etc/hostname": hostname}
     assert len(host.sent) == 4
-    assert host.agents == [Path(agent.path()).name]
+    assert host.agents == [Path(archive.path()).name]
     assert ask(_HOSTNAME, host.send) == {"/etc/hostname": hostname}
     assert len(host.sent) == 5
 
@@ -92,7 +92,7 @@ def test_an_older_agent_is_replaced(host: _Host) -> None:
     host.directory.mkdir()
     (host.directory / f"agent-{PROTOCOL}-0123456789ab.pyz").write_text("older")
     ask(_HOSTNAME, host.send)
-    assert host.agents == [Path(agent.path()).name]
+    assert host.agents == [Path(archive.path()).name]
 
 
 def test_a_host_with_a_newer_agent_is_refused(host: _Host) -> None:
@@ -124,8 +124,8 @@ def test_python_is_installed_where_it_is_missing() -> None:
 
 def test_an_old_python_is_refused() -> None:
     """Its version is checked before anything that it could not parse is imported."""
-    with ZipFile(io.BytesIO(agent.archive())) as archive:
-        main = archive.read("__main__.py").decode()
+    with ZipFile(io.BytesIO(archive.build())) as built:
+        main = built.read("__main__.py").decode()
     old = f"import sys; sys.version_info = (3, 9, 2)\n{main}"
     done = subprocess.run([sys.executable, "-c", old], capture_output=True, text=True, check=True)
     with pytest.raises(Refused) as caught:

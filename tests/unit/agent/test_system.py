@@ -1,8 +1,11 @@
 """Test that packages, units, schedules and the kernel are read as systemd and Debian print them."""
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -169,3 +172,81 @@ def test_a_repository_is_added_only_with_its_one_known_key(
         system.add_repository(host, **arguments, **files)
     assert "OURS" in caught.value.args[0].message
     assert not host.path("/etc/apt").exists()
+
+
+_DONE = Output(0)
+_LOCKED = Output(100, "", "E: Could not get lock /var/lib/apt/lists/lock\n")
+_MIRROR = Output(100, "", "E: Failed to fetch\nE: Hash Sum mismatch\n")
+
+
+@dataclass(frozen=True)
+class _Apt(FakeRunner):
+    """A host whose `apt-get update` has the results `updates`, and succeeds afterwards."""
+
+    updates: list[Output] = field(default_factory=list)
+    installed: Output = _DONE
+
+    def run(
+        self,
+        words: Sequence[str],
+        *,
+        stdin: str = "",
+        seconds: float = 0,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> Output:
+        assert environment["DEBIAN_FRONTEND"] == "noninteractive"
+        super().run(words)
+        if words[-1] != "update":
+            return self.installed
+        return self.updates.pop(0) if self.updates else _DONE
+
+    @property
+    def calls(self) -> list[str]:
+        return ["update" if each.endswith(" update") else "install" for each, _ in self.ran]
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let the clock pass without waiting, and return the pauses."""
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "monotonic", lambda: sum(pauses))
+    return pauses
+
+
+def _install(host: _Apt, seconds: int = 600) -> None:
+    system.install_packages(host, names=["docker.io", "containerd"], seconds=seconds)
+
+
+def test_packages_are_installed_with_fresh_lists_and_the_files_of_the_host() -> None:
+    host = _Apt()
+    _install(host)
+    assert host.calls == ["update", "install"]
+    command = host.ran[-1][0]
+    assert command.endswith(" install docker.io containerd")
+    for option in ("DPkg::Lock::Timeout=600", "--no-install-recommends", "--force-confold"):
+        assert option in command
+
+
+def test_a_mirror_that_is_being_updated_is_tried_three_times(slept: list[float]) -> None:
+    host = _Apt(updates=[_MIRROR] * 2)
+    _install(host)
+    assert host.calls == ["update", "update", "update", "install"]
+    host = _Apt(updates=[_MIRROR] * 3)
+    with pytest.raises(RuntimeError, match="Hash Sum mismatch"):
+        _install(host)
+    assert host.calls == ["update"] * 3
+
+
+def test_another_apt_is_waited_for_as_long_as_the_settings_allow(slept: list[float]) -> None:
+    host = _Apt(updates=[_LOCKED] * 10)
+    _install(host)
+    assert (host.calls[-1], sum(slept)) == ("install", 30)
+    with pytest.raises(RuntimeError, match="lists/lock"):
+        _install(_Apt(updates=[_LOCKED] * 100), seconds=12)
+
+
+def test_a_package_that_can_not_be_installed_has_its_reason() -> None:
+    host = _Apt(installed=Output(100, "", "E: Unable to locate package docker.io\n"))
+    with pytest.raises(RuntimeError, match="Unable to locate package"):
+        _install(host)

@@ -5,7 +5,7 @@ from pyrage.x25519 import Identity
 
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.settings import load
-from infisical_iac.host.machine import Machine
+from infisical_iac.host.machine import parse_machine
 from tests.unit.settings_of import defaults
 
 
@@ -21,7 +21,5 @@ def test_a_private_key_among_the_settings_is_refused_without_quoting_it() -> Non
 
 
 def test_an_unfinished_restore_is_found_on_the_host() -> None:
-    assert Machine().process(["restoring 20261125T180000Z data"]).restoring == (
-        "20261125T180000Z data"
-    )
-    assert Machine().process(["systemd"]).restoring == ""
+    assert parse_machine(["restoring 20261125T180000Z data"]).restoring == ("20261125T180000Z data")
+    assert parse_machine(["systemd"]).restoring == ""

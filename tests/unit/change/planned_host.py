@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.agent.files import PathState
+from infisical_iac.agent.stack import Container
 from infisical_iac.change import upgrade
 from infisical_iac.core import files, journal, operation
 from infisical_iac.core.change import Change
@@ -16,7 +17,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack.compose import compose_file
-from infisical_iac.stack.state import Container, DeploymentState, StackState, UpgradeState
+from infisical_iac.stack.state import DeploymentState, StackState, UpgradeState
 from infisical_iac.workspace import checks
 from tests.unit.settings_of import settings_of
 

@@ -35,8 +35,8 @@ class _Host:
     def data(self) -> dict[str, object]:
         return _Data()
 
-    def get_fact(self, fact: type) -> MachineState:
-        self.done.append(f"read {fact.__name__}")
+    def read_machine(self) -> MachineState:
+        self.done.append("read machine")
         return self.state
 
     def lock(self, *_: object, **__: object) -> None:
@@ -68,8 +68,9 @@ def test_a_host_is_inspected_under_the_lock(
     monkeypatch.setitem(sys.modules, "infisical_iac.core.inventory", module)
     monkeypatch.setattr(settings, "load", lambda _: settings_of())
     monkeypatch.setattr(lock, "take", host.lock)
+    monkeypatch.setattr("infisical_iac.host.machine.read_machine", host.read_machine)
     done = CliRunner().invoke(main, ["keys", "rotate", "redis"])
-    assert (done.exit_code, host.done) == (1, ["lock", "read Machine"])
+    assert (done.exit_code, host.done) == (1, ["lock", "read machine"])
     assert reason in done.output
 
 

@@ -1,7 +1,7 @@
 """Test that a refused change of version is a separate entry, and the rest is deployed."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +17,7 @@ from infisical_iac.core.errors import ApiError, CheckFailed, Refused, UserError
 from infisical_iac.core.images import Images
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.compose import compose_file
-from infisical_iac.stack.state import StackState, Upgrades, UpgradeState
+from infisical_iac.stack.state import UpgradeState
 from infisical_iac.workspace import canary, checks
 from tests.unit import clusters
 from tests.unit.change.planned_host import (
@@ -171,12 +171,13 @@ def test_a_node_fetches_no_image_of_a_version_that_is_refused(
     runs, desired = clusters.settings(), clusters.settings(infisical_version=version)
     was = Images(runs.stack.infisical_reference, runs.cluster.patroni_image)
 
-    def get_fact(fact: type, **_: object) -> object:
+    def find_missing(images: Collection[str]) -> list[str]:
         there = frozenset(runs.images) - {runs.stack.redis_image}
-        return UpgradeState(was) if fact is Upgrades else StackState(images=there)
+        return [each for each in images if each not in there]
 
     monkeypatch.setattr(cluster_stack, "host", host)
-    monkeypatch.setattr(host, "get_fact", get_fact, raising=False)
+    monkeypatch.setattr(host, "get_fact", lambda *_, **__: UpgradeState(was), raising=False)
+    monkeypatch.setattr(cluster_stack, "missing_images", find_missing)
     fetch = get_generator(cluster_stack.node_images)
     host.journal.plan("1", "Stack | Fetch the images", lambda: list(fetch(settings=desired)))
     images = [desired.stack.infisical_reference] if fetched else []

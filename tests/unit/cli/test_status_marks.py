@@ -15,7 +15,6 @@ from infisical_iac.cli.main import main
 from infisical_iac.core import agent, audit, connection
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Row
-from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
 from infisical_iac.monitoring.health import HealthState, access, drift_row, instance, rows
 from tests.unit.health_rows import NOW, observed, settings
@@ -100,8 +99,8 @@ def test_a_first_apply_is_shown_in_place_of_the_failures_of_an_unfinished_host(
     """Without this row, a host that is being made lacks containers, credentials and backups."""
     machine = MachineState(deployed=is_deployed)
     health = HealthState(HealthFacts(engine=False, holder="by ada"))
-    states: dict[Any, Any] = {Machine: machine}
-    host = SimpleNamespace(name="new", get_fact=lambda fact, **_: states[fact])
+    monkeypatch.setattr("infisical_iac.host.machine.read_machine", lambda: machine)
+    host = SimpleNamespace(name="new")
     host.state = SimpleNamespace(inventory=[host])
     monkeypatch.setattr(status, "open_host", lambda *_, **__: nullcontext((host, settings())))
     monkeypatch.setattr(status, "_ask_for_new_versions", lambda _: list)

@@ -44,7 +44,8 @@ def _play(
             raise CommandFailed("no")
         return removes
 
-    monkeypatch.setattr(deploy, "run", run)
+    for name in ("run", "perform"):
+        monkeypatch.setattr(deploy, name, run)
     monkeypatch.setattr(swarm, "perform", run)
     return done
 

@@ -14,7 +14,6 @@ from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose, edge, keys, session
-from infisical_iac.stack.state import COMPOSE_FILE
 from infisical_iac.workspace import checks
 from tests.unit.clusters import settings, site
 
@@ -65,11 +64,11 @@ class _Host:
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     made = _Host()
-    for module in (scaling, compose):
-        monkeypatch.setattr(module, "run", made.run)
-        monkeypatch.setattr(module, "script", made.script)
-        monkeypatch.setattr(module, "host", made)
-        monkeypatch.setattr(journal, "host", made)
+    for name, value in (("run", made.run), ("script", made.script), ("host", made)):
+        monkeypatch.setattr(scaling, name, value)
+    monkeypatch.setattr(journal, "host", made)
+    monkeypatch.setattr(compose, "bring_up", lambda: made.steps.append("bring up"))
+    monkeypatch.setattr(compose, "list_unhealthy", lambda _: made.unhealthy)
     monkeypatch.setattr(edge, "close_on", lambda _, names: made.steps.append(f"close {names}"))
     monkeypatch.setattr(edge, "close", lambda _: made.steps.append("close"))
     monkeypatch.setattr(edge, "open_", lambda: made.steps.append("open"))
@@ -250,9 +249,13 @@ def test_an_undone_scale_out_ends_after_its_cluster_is_removed(
     assert now.startswith("node-1 ")
     assert now.endswith(f" {data}.")
     assert "left the swarm" in left
-    connections, up = (f"FILE={COMPOSE_FILE} stack {each}" for each in ("connections", "up"))
-    back = ["scale-out back", connections, up, "stack wait"]
-    assert host.steps == [*back, f"remove {stamp}", "open ['node-1']", "scale-out end"]
+    assert host.steps == [
+        "scale-out back",
+        "bring up",
+        f"remove {stamp}",
+        "open ['node-1']",
+        "scale-out end",
+    ]
 
 
 def test_data_of_a_cluster_that_has_served_are_kept_by_an_undo(
@@ -282,11 +285,20 @@ def test_writes_to_the_cluster_are_reported_with_their_database(host: _Host) -> 
     assert len(scaling.go_back(UnfinishedScaling(_STAMP, "out", "paused"), 60)) == 1
 
 
-def test_an_unhealthy_rollback_leaves_the_migration_unfinished(host: _Host) -> None:
+@pytest.mark.parametrize(
+    ("direction", "steps"),
+    [
+        ("in", ["scale-in back", "deploy", "wait"]),
+        ("out", ["scale-out back", "bring up"]),
+    ],
+)
+def test_an_unhealthy_rollback_leaves_the_migration_unfinished(
+    host: _Host, direction: Direction, steps: list[str]
+) -> None:
     host.unhealthy = "infisical is restarting"
     with pytest.raises(CheckFailed, match="infisical is restarting"):
-        scaling.go_back(UnfinishedScaling(_STAMP, "in", "paused"), 60)
-    assert host.steps == ["scale-in back", "deploy", "wait"]
+        scaling.go_back(UnfinishedScaling(_STAMP, direction, "paused"), 60)
+    assert host.steps == steps
 
 
 @pytest.mark.parametrize(

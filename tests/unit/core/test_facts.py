@@ -1,7 +1,7 @@
 """Test the value of a fact of a silent host."""
 
-from infisical_iac.stack.state import Stack, StackState
+from infisical_iac.stack.state import Upgrades, UpgradeState
 
 
 def test_the_fact_of_a_silent_host_is_empty() -> None:
-    assert Stack().default() == StackState()
+    assert Upgrades().default() == UpgradeState()

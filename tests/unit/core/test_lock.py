@@ -1,23 +1,35 @@
 """Test the lock of a host, taken on this machine."""
 
+import atexit
 import fcntl
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from infisical_iac.core import lock
+from infisical_iac.core import agent, archive, lock
 from infisical_iac.core.connection import HOST_REFUSES
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
-from infisical_iac.core.errors import Refused
-from infisical_iac.core.rendering import script
+from infisical_iac.core.errors import CommandFailed, Refused
 
 Ask = Callable[[str], tuple[str, Callable[[], None]]]
+
+
+def _hold(file: Path, *how: str) -> str:
+    """Return the command that holds the lock, with an agent next to it."""
+    program = file.with_name("agent.pyz")
+    program.write_bytes(archive.build())
+    return shlex.join(
+        ["exec", sys.executable, "-IS", str(program), "--hold-lock", str(file), "1", *how]
+    )
 
 
 @pytest.fixture
@@ -26,7 +38,7 @@ def ask(tmp_path: Path) -> Iterator[Ask]:
     taken: list[Callable[[], None]] = []
 
     def request(holder: str) -> tuple[str, Callable[[], None]]:
-        command = script("lock", str(tmp_path / "lock"), "1")
+        command = _hold(tmp_path / "lock")
         answer, let_go = lock._ask_here(command, f"{holder}\n")
         taken.append(let_go)
         return answer, let_go
@@ -50,7 +62,7 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _break(lock_file: Path) -> str:
-    command = script("lock", str(lock_file), "1", "break")
+    command = _hold(lock_file, "break")
     answer, let_go = lock._ask_here(command, "by breaker\n")
     let_go()
     return answer
@@ -125,6 +137,54 @@ def test_a_server_that_is_not_adopted_is_not_locked(
         lock.take(cast("Host", host))
     assert refused.value.code == "refused.unadopted"
     assert not lock.is_held(cast("Host", host))
+    with pytest.raises(Refused):
+        lock.refuse_unadopted(cast("Host", host))
     lock.skip(cast("Host", host))
+    lock.refuse_unadopted(cast("Host", host))
     lock.take(cast("Host", host))
     assert not lock.is_held(cast("Host", host))
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Fake a host without the agent, and return what was done there."""
+    done: list[str] = []
+
+    def ask(command: str, holder: str) -> tuple[str, Callable[[], None]]:
+        assert "--hold-lock" in command
+        done.append("ask")
+        return "held" if "deliver" in done else agent.ABSENT, lambda: done.append("let go")
+
+    monkeypatch.setattr(lock, "_ask_here", ask)
+    monkeypatch.setattr(agent, "deliver", lambda: done.append("deliver"))
+    monkeypatch.setattr(lock, "current", lambda _: nullcontext())
+    monkeypatch.setattr(atexit, "register", lambda _: done.append("hold"))
+    return done
+
+
+_BARE: Any = SimpleNamespace(name="one", data={}, connector=None)
+
+
+def test_a_host_without_the_agent_gets_it_before_its_lock_is_taken(bare: list[str]) -> None:
+    lock._take(_BARE, 0, False, named="")
+    assert bare == ["ask", "let go", "deliver", "ask", "hold"]
+
+
+def test_a_host_that_can_not_get_the_agent_is_refused(
+    bare: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise CommandFailed("could not run the agent: sudo: a password is required")
+
+    monkeypatch.setattr(agent, "deliver", fail)
+    with pytest.raises(Refused, match="a password is required") as refused:
+        lock._take(_BARE, 0, False, named="")
+    assert refused.value.code == "refused.no_lock"
+    assert "hold" not in bare
+
+
+def test_the_command_does_not_wait_for_the_holder_where_the_agent_is_missing() -> None:
+    """Its standard input stays open for as long as the lock is held."""
+    answer, let_go = lock._ask_here(lock.hold_command(1), "by somebody\n")
+    let_go()
+    assert answer in (agent.ABSENT, "held")

@@ -238,9 +238,8 @@ def test_the_deployed_mail_server_is_reached_until_another_one_is_deployed(
 def test_the_firewall_stays_if_the_stack_was_not_changed(
     monkeypatch: pytest.MonkeyPatch, operation: Any
 ) -> None:
-    there = SimpleNamespace(get_fact=lambda _: MachineState(calls_private=True))
     monkeypatch.setattr(firewall, "state", SimpleNamespace(is_executing=True))
-    monkeypatch.setattr(firewall, "host", there)
+    monkeypatch.setattr(firewall, "read_machine", lambda: MachineState(calls_private=True))
     arguments = {"openings": (), "machine": MachineState()} if operation is firewall.rules else {}
     (decided,) = of(operation)(**arguments, after_stack=True)
     assert isinstance(decided, UpToDate)

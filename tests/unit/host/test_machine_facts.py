@@ -1,23 +1,32 @@
 """Test that the output of a machine is parsed into the facts that operations use."""
 
+import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from infisical_iac.host import deploy
-from infisical_iac.host.machine import CALLS_PRIVATE, DATA_VOLUME, UNDONE, Machine
+from infisical_iac.host import deploy, machine
+from infisical_iac.host.machine import (
+    CALLS_PRIVATE,
+    DATA_VOLUME,
+    UNDONE,
+    machine_question,
+    parse_machine,
+)
+from infisical_iac.host.model import MachineState
 
 
 def test_the_machine_is_read_in_one_command() -> None:
     output = ["os debian 13 trixie", "uid 0", "arch amd64", "disk 20971520", "systemd", "clock x"]
-    machine = Machine().process(output)
-    assert (machine.os, machine.release, machine.codename) == ("debian", "13", "trixie")
-    assert machine.root
-    assert machine.systemd
-    assert not machine.deployed
-    assert machine.free_disk_gb == pytest.approx(20.0)
-    assert machine.clock == "x"
+    found = parse_machine(output)
+    assert (found.os, found.release, found.codename) == ("debian", "13", "trixie")
+    assert found.root
+    assert found.systemd
+    assert not found.deployed
+    assert found.free_disk_gb == pytest.approx(20.0)
+    assert found.clock == "x"
 
 
 def test_network_access_is_read_without_the_loopback() -> None:
@@ -25,31 +34,81 @@ def test_network_access_is_read_without_the_loopback() -> None:
         "ssh 203.0.113.9 50022 192.0.2.1 22",
         "sshd 0.0.0.0:2222 [::]:2222 127.0.0.1:2223 [::1]:2223",
         "uplinks eth0 eth0",
-        "swarm",
         "spare-volume /dev/disk/by-id/scsi-0HC_Volume_7",
     ]
-    machine = Machine().process(output)
-    assert machine.ssh_client == "203.0.113.9"
-    assert machine.ssh_ports == (22, 2222)
-    assert machine.uplinks == ("eth0",)
-    assert machine.swarm
-    assert machine.spare_volume == "/dev/disk/by-id/scsi-0HC_Volume_7"
+    found = parse_machine(output)
+    assert found.ssh_client == "203.0.113.9"
+    assert found.ssh_ports == (22, 2222)
+    assert found.uplinks == ("eth0",)
+    assert found.spare_volume == "/dev/disk/by-id/scsi-0HC_Volume_7"
 
 
 def test_a_machine_without_ssh_has_no_ssh_ports() -> None:
-    machine = Machine().process(["ssh", "sshd", "uplinks"])
-    assert (machine.ssh_client, machine.ssh_ports, machine.uplinks) == ("", (), ())
+    found = parse_machine(["ssh", "sshd", "uplinks"])
+    assert (found.ssh_client, found.ssh_ports, found.uplinks) == ("", (), ())
 
 
-def test_holders_of_web_ports_are_read_with_dockers_networks() -> None:
-    output = ["web80 nginx", "web443 container dokploy-traefik", "networks bridge host"]
-    machine = Machine().process(output)
-    assert machine.web == {80: "nginx", 443: "container dokploy-traefik"}
-    assert machine.networks == {"bridge", "host"}
+_LINES = ["os debian 13 trixie", "uid 0", "systemd"]
+
+
+def test_others_and_the_web_ports_are_read_with_the_machine() -> None:
+    others = {"names": ["web"], "in_swarm": True, "is_own": False}
+    web = {"holders": {"80": "nginx", "443": "container traefik"}, "networks": ["bridge", "host"]}
+    found = machine_question().read([_LINES, others, web])
+    assert (found.os, found.swarm, found.others) == ("debian", True, ("web",))
+    assert found.web == {80: "nginx", 443: "container traefik"}
+    assert found.networks == {"bridge", "host"}
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The requests to a host that lacks the agent."""
+    made: list[str] = []
+    full = MachineState(os="debian", release="13", root=True, systemd=True, others=("web",))
+    monkeypatch.setattr(machine, "ask_if_there", lambda _: made.append("question"))
+
+    def deliver(_: object) -> MachineState:
+        made.append("agent")
+        return full
+
+    monkeypatch.setattr(machine, "ask", deliver)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("lines", "delivered"),
+    [
+        (_LINES, True),
+        # Such as a system that was upgraded to a version that this tool does not know.
+        (["os debian 99", "uid 0", "systemd", "deployed"], True),
+        (["os debian 99", "uid 0", "systemd"], False),
+        (["os debian 13 trixie", "uid 1000", "systemd"], False),
+        (["os debian 13 trixie", "uid 0"], False),
+        ([], False),
+    ],
+)
+def test_a_host_that_is_refused_does_not_get_the_agent(
+    sent: list[str], monkeypatch: pytest.MonkeyPatch, lines: list[str], delivered: bool
+) -> None:
+    probed = machine.Probe().process(lines) if lines else machine.Probe().default()
+    monkeypatch.setattr(machine, "host", SimpleNamespace(get_fact=lambda _: probed))
+    found = machine.read_machine()
+    assert sent == ["question", *(["agent"] if delivered else [])]
+    assert found.others == (("web",) if delivered else ())
+    assert found.root is (delivered or "uid 0" in lines)
+
+
+def test_the_probe_reads_what_refuses_a_host() -> None:
+    ran = subprocess.run(
+        ["sh", "-c", machine.Probe().command()], capture_output=True, text=True, check=True
+    )
+    found = machine.Probe().process(ran.stdout.splitlines())
+    assert found.os
+    assert found.root is (os.geteuid() == 0)
 
 
 def test_an_unreadable_machine_has_no_operating_system() -> None:
-    assert Machine().process([]).os == ""
+    assert parse_machine([]).os == ""
 
 
 @pytest.mark.parametrize(
@@ -70,7 +129,7 @@ def test_an_undone_restore_is_reported_if_there_is_no_instance(
     command = UNDONE.replace("/var/", f"{tmp_path}/var/").replace("/etc/", f"{tmp_path}/etc/")
     ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
     assert ran.stdout == output
-    assert Machine().process(ran.stdout.splitlines()).undone == output[7:].strip()
+    assert parse_machine(ran.stdout.splitlines()).undone == output[7:].strip()
 
 
 @pytest.mark.parametrize(
@@ -87,7 +146,7 @@ def test_the_volume_is_found_in_its_unit_also_in_that_of_an_earlier_version(
     unit.write_text(text)
     command = DATA_VOLUME.replace("/etc/systemd/system", str(tmp_path))
     ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
-    assert Machine().process(ran.stdout.splitlines()).data_volume == "u-1"
+    assert parse_machine(ran.stdout.splitlines()).data_volume == "u-1"
 
 
 _TRUE = '      ALLOW_INTERNAL_IP_CONNECTIONS: "true"\n'
@@ -139,4 +198,4 @@ xargs() {{ docker inspect; }}
     )
     ran = subprocess.run(["sh", "-c", docker + command], capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert Machine().process(ran.stdout.splitlines()).calls_private is calls_private
+    assert parse_machine(ran.stdout.splitlines()).calls_private is calls_private

@@ -1,19 +1,14 @@
 """Test that a host shared with others is recognized, and what `auto` stands for there."""
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.docker import daemon
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import (
     MANAGED,
-    OtherContainers,
     describe_left,
     describe_others,
     is_shared,
@@ -21,7 +16,6 @@ from infisical_iac.host.shared import (
     resolve_auto,
 )
 from infisical_iac.monitoring.health import shared_host
-from tests.unit.fake_programs import fake_docker, run_with
 from tests.unit.settings_of import written_settings
 
 _BARE = MachineState(os="debian", release="13")
@@ -34,77 +28,6 @@ _OFF = ("off", "off", "off", "")
 
 def _values(settings: Settings) -> tuple[str, ...]:
     return tuple(str(settings.value_of(name)) for name in MANAGED)
-
-
-def _inspect(host: Path, docker: str) -> OtherContainers:
-    """Return what the script prints with Docker's files below `host` and this fake Docker."""
-    fake_docker(host / "programs", docker)
-    command = script("other-containers")
-    command = command.replace("/var/lib/docker", f"{host}/lib")
-    command = command.replace("/etc/docker/", f"{host}/etc/")
-    return OtherContainers.parse(run_with(host / "programs", command).stdout.splitlines())
-
-
-def _configure(host: Path, text: str) -> None:
-    (host / "etc").mkdir()
-    (host / "etc/daemon.json").write_text(text)
-
-
-def _answer(*containers: str) -> str:
-    """Return a fake Docker with these containers, each with its Compose project."""
-    lines = "\n".join(f"echo '{each}'" for each in containers)
-    return f'"ps "*)\n:\n{lines}\n;;'
-
-
-def test_a_host_without_docker_is_not_shared(tmp_path: Path) -> None:
-    found = _inspect(tmp_path, "*) exit 127 ;;")
-    assert found == OtherContainers()
-    assert not found.is_shared
-
-
-def test_containers_of_this_project_are_not_others(tmp_path: Path) -> None:
-    ours = ("infisical-caddy-1 infisical", "infisical_postgres-1.1.abc ", "x infisical-drill")
-    assert _inspect(tmp_path, _answer(*ours)) == OtherContainers()
-
-
-def test_containers_of_others_are_named_once_for_each_service(tmp_path: Path) -> None:
-    found = _inspect(tmp_path, _answer("web shop", "dokploy.1.x8f2 ", "dokploy.2.k3d1 ", "db "))
-    assert found.names == ("db", "dokploy", "web")
-    assert found.is_shared
-
-
-def test_an_engine_that_this_project_has_configured_is_its_own(tmp_path: Path) -> None:
-    for in_swarm in (False, True):
-        host = tmp_path / str(in_swarm)
-        host.mkdir()
-        _configure(host, daemon(in_swarm=in_swarm))
-        found = _inspect(host, _answer("exporter "))
-        assert (found.is_own, found.names, found.is_shared) == (True, (), False)
-
-
-def test_an_engine_that_others_have_configured_is_shared(tmp_path: Path) -> None:
-    _configure(tmp_path, json.dumps({"live-restore": True, "no-new-privileges": True}))
-    assert _inspect(tmp_path, _answer("web ")).is_shared
-
-
-def test_a_swarm_is_shared_even_without_containers(tmp_path: Path) -> None:
-    _configure(tmp_path, f'{{"data-root": "{tmp_path}/elsewhere"}}')
-    (tmp_path / "elsewhere/swarm").mkdir(parents=True)
-    (tmp_path / "elsewhere/swarm/docker-state.json").write_text("{}")
-    found = _inspect(tmp_path, _answer())
-    assert (found.in_swarm, found.is_shared) == (True, True)
-
-
-def test_a_stopped_engine_is_shared_if_it_will_start_containers_of_others(tmp_path: Path) -> None:
-    """Otherwise a run would configure an engine of others as its own while it is down."""
-    for name, policy in (("coolify", "unless-stopped"), ("leftover", "no")):
-        container = tmp_path / "lib/containers" / name
-        container.mkdir(parents=True)
-        (container / "hostconfig.json").write_text(f'{{"RestartPolicy":{{"Name":"{policy}"}}}}')
-        (container / "config.v2.json").write_text(
-            f'{{"State":{{"Running":false}},"Name":"/{name}","Driver":"overlay2"}}'
-        )
-    assert _inspect(tmp_path, "*) exit 1 ;;").names == ("coolify",)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ _RUNS = UnitState(loaded=True, active=True, enabled=True)
 _THERE = PathState("regular file", "644", "root:root", "0" * 64)
 _LOG = "/var/log/infisical-access/live/access.log"
 _FILTER = "/etc/fail2ban/filter.d/infisical-login.conf"
+# A program of earlier versions.
+_HAS_LOGGED_IN = "/usr/local/lib/infisical-iac/has-logged-in.sh"
 _ROTATION = [
     File("/etc/systemd/system/infisical-access-log.service", "service\n"),
     File("/etc/systemd/system/infisical-access-log.timer", "timer\n"),
@@ -139,12 +141,21 @@ def test_a_wrong_file_of_fail2ban_is_written_before_fail2ban_restarts(calls: lis
     assert calls == [f"write {_BANS[0].path}", _RESTART]
 
 
-def test_a_filter_that_the_settings_do_not_need_is_removed_and_others_are_kept(
-    calls: list[str],
+@pytest.mark.parametrize("path", [_FILTER, _HAS_LOGGED_IN])
+def test_a_file_that_the_settings_do_not_need_is_removed_and_others_are_kept(
+    calls: list[str], path: str
 ) -> None:
-    changes = perform(_decide(_with(_FILTER, "/etc/fail2ban/filter.d/own.conf")))
-    assert [each.partition(":")[0] for each in changes] == [f"- {_FILTER}", "~ fail2ban.service"]
-    assert calls == [f"rm -f {_FILTER}", _RESTART]
+    changes = perform(_decide(_with(path, "/etc/fail2ban/filter.d/own.conf")))
+    assert [each.partition(":")[0] for each in changes] == [f"- {path}", "~ fail2ban.service"]
+    assert calls == [f"rm -f {path}", _RESTART]
+
+
+def test_fail2ban_asks_the_agent_before_a_ban() -> None:
+    jail, *_ = (each.content for each in watch.bans(settings_of()))
+    asked = [line for line in jail.splitlines() if line.startswith("ignorecommand = ")]
+    command = 'set -- /usr/local/lib/infisical-iac/agent-*.pyz; exec python3 -IS "$1"'
+    assert asked == [f"ignorecommand = /bin/sh -c '{command} --has-logged-in <ip>'"] * len(asked)
+    assert len(asked) == 3
 
 
 def test_a_disabled_fail2ban_loses_only_the_files_of_this_project(calls: list[str]) -> None:
@@ -210,6 +221,7 @@ def test_files_of_all_settings_are_read_with_the_units_and_the_log(
                 "/etc/fail2ban/action.d/infisical_networks.py",
                 _FILTER,
                 "/etc/fail2ban/filter.d/infisical-calls.conf",
+                _HAS_LOGGED_IN,
                 _LOG,
                 *_EARLIER,
             ]
@@ -247,7 +259,7 @@ def test_the_current_log_gets_a_quarter_of_the_space_and_no_more_than_256_mb(
     assert commands == [f"rotate {arguments}", f"mount {arguments}"]
 
 
-def test_fail2ban_gets_its_files_and_the_script_for_known_addresses() -> None:
+def test_fail2ban_gets_its_files() -> None:
     found = [each.path for each in watch.bans(settings_of())]
     assert found == [
         "/etc/fail2ban/jail.d/infisical-iac.conf",
@@ -255,7 +267,6 @@ def test_fail2ban_gets_its_files_and_the_script_for_known_addresses() -> None:
         "/etc/fail2ban/action.d/infisical_networks.py",
         "/etc/fail2ban/filter.d/infisical-login.conf",
         "/etc/fail2ban/filter.d/infisical-calls.conf",
-        "/usr/local/lib/infisical-iac/has-logged-in.sh",
     ]
 
 

@@ -55,7 +55,7 @@ def running(
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     home = tmp_path_factory.mktemp("server")
     others = home / "others"
-    others.touch()
+    others.write_text("{}\n")
     with ssh_server(home, printed=others) as port:
         _, kind, base64 = (home / "known_hosts").read_text().split()
         key = ServerKey(name_in_known_hosts("127.0.0.1", port), kind, base64)

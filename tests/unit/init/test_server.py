@@ -1,5 +1,6 @@
 """Test that `init` shows a server's host key, asks to accept it, and tries to log in."""
 
+import json
 import os
 import re
 import socket
@@ -15,11 +16,11 @@ import paramiko
 import pytest
 from click.testing import CliRunner, Result
 
+from infisical_iac.agent.others import OtherContainers
 from infisical_iac.cli.init import init
 from infisical_iac.cli.main import main
 from infisical_iac.core.errors import Refused, SettingsError, Unreachable
 from infisical_iac.core.host_keys import ServerKey
-from infisical_iac.host.shared import OtherContainers
 from infisical_iac.init import server
 from infisical_iac.init.server import LoginTest, Server
 from tests.unit.init.conftest import RunningServer
@@ -339,26 +340,36 @@ def test_the_key_that_logged_in_is_named_for_the_next_commands(
 @pytest.mark.parametrize(
     ("others", "typed", "shown", "written"),
     [
-        ("", "", "[yes]", _OWN),
-        ("own-engine\n", "", "[yes]", _OWN),
-        ("", "no", "[yes]", _LEFT),
-        ("others coolify coolify-db\n", "", "server: Coolify.", _LEFT),
-        ("swarm\nothers dokploy dokploy-traefik\n", "", "server: Dokploy.", _LEFT),
-        ("swarm\n", "", "a Swarm", _LEFT),
-        ("others web\n", "perhaps|YES", "server: web.", _OWN),
+        ({}, "", "[yes]", _OWN),
+        ({"is_own": True}, "", "[yes]", _OWN),
+        ({}, "no", "[yes]", _LEFT),
+        ({"names": ["coolify", "coolify-db"]}, "", "server: Coolify.", _LEFT),
+        (
+            {"in_swarm": True, "names": ["dokploy", "dokploy-traefik"]},
+            "",
+            "server: Dokploy.",
+            _LEFT,
+        ),
+        ({"in_swarm": True}, "", "a Swarm", _LEFT),
+        ({"names": ["web"]}, "perhaps|YES", "server: web.", _OWN),
         # This project's firewall would close the Swarm's ports.
-        ("swarm\nothers dokploy\n", "y", "[no]", (_OWN[0], 'firewall = "off"', _OWN[2], _OWN[3])),
+        (
+            {"in_swarm": True, "names": ["dokploy"]},
+            "y",
+            "[no]",
+            (_OWN[0], 'firewall = "off"', _OWN[2], _OWN[3]),
+        ),
     ],
 )
 def test_the_question_on_managing_the_server_has_a_default_by_its_containers(
     login: RunningServer,
     repository: Path,
-    others: str,
+    others: dict[str, object],
     typed: str,
     shown: str,
     written: tuple[str, ...],
 ) -> None:
-    login.others.write_text(others)
+    login.others.write_text(f"{json.dumps(others)}\n")
     ran = _init_on(login, repository, typed=typed)
     assert ran.exit_code == 0, ran.output
     assert shown in ran.output
@@ -366,11 +377,11 @@ def test_the_question_on_managing_the_server_has_a_default_by_its_containers(
     assert [each for each in written if each not in _settings(repository)] == []
 
 
-@pytest.mark.parametrize(("others", "written"), [("", _OWN), ("others web\n", _LEFT)])
+@pytest.mark.parametrize(("others", "written"), [({}, _OWN), ({"names": ["web"]}, _LEFT)])
 def test_yes_decides_on_managing_the_server_by_its_containers(
-    login: RunningServer, repository: Path, others: str, written: tuple[str, ...]
+    login: RunningServer, repository: Path, others: dict[str, object], written: tuple[str, ...]
 ) -> None:
-    login.others.write_text(others)
+    login.others.write_text(f"{json.dumps(others)}\n")
     ran = _init_on(login, repository)
     assert ran.exit_code == 0, ran.output
     assert [each for each in written if each not in _settings(repository)] == []
@@ -391,7 +402,7 @@ _DEPLOYED = "INFISICAL_CLIENT_ID=a\nINFISICAL_CLIENT_SECRET=not-a-real-one\n"
 def test_isolation_is_proposed_by_the_infisical_that_a_server_runs(
     running: RunningServer, printed: str, proposed: str | None
 ) -> None:
-    running.others.write_text(printed)
+    running.others.write_text(f"{{}}\n{printed}")
     named = Server("127.0.0.1", running.port, "root", str(running.user_key))
     found = server.try_login(named, running.host_key).isolation
     assert (found.method if found else None) == proposed
@@ -399,7 +410,7 @@ def test_isolation_is_proposed_by_the_infisical_that_a_server_runs(
 
 
 def test_the_proposed_isolation_is_the_default(login: RunningServer, repository: Path) -> None:
-    login.others.write_text(f'{_DEPLOYED}{{"environments": {{}}, "parts": {{"a": {{}}}}}}\n')
+    login.others.write_text(f'{{}}\n{_DEPLOYED}{{"environments": {{}}, "parts": {{"a": {{}}}}}}\n')
     given = ("--host", "127.0.0.1", "--ssh-port", str(login.port), "--email", "ada@example.com")
     accept = ("--accept-host-key", login.host_key.fingerprint)
     ran = CliRunner().invoke(
@@ -413,7 +424,7 @@ def test_the_proposed_isolation_is_the_default(login: RunningServer, repository:
 def test_an_option_decides_on_managing_the_server(
     login: RunningServer, repository: Path, answer: str, written: tuple[str, ...]
 ) -> None:
-    login.others.write_text("" if answer == "no" else "others web\n")
+    login.others.write_text("{}\n" if answer == "no" else '{"names": ["web"]}\n')
     assert _init_on(login, repository, "--harden", answer).exit_code == 0
     assert [each for each in written if each not in _settings(repository)] == []
 

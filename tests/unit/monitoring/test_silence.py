@@ -47,7 +47,7 @@ class _Maintained(FakeRunner):
     """A host whose lock is read, as the monitor reads it, while packages are installed."""
 
     def run(self, words: Sequence[str], **more: Any) -> Output:
-        if words[0] != "sh":
+        if words[0] != "apt-get" or "install" not in words:
             return super().run(words, **more)
         command = [sys.executable, "-c", _HOLDS, str(self.root), lock.FILE]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -56,7 +56,12 @@ class _Maintained(FakeRunner):
 
 
 def test_the_maintenance_window_holds_the_lock_that_the_monitor_reads(tmp_path: Path) -> None:
-    answers = {"dpkg-query": "", "docker info": '{"LocalNodeState": "inactive"}', "docker ps": ""}
+    answers = {
+        "dpkg-query": "",
+        "apt-get": "",
+        "docker info": '{"LocalNodeState": "inactive"}',
+        "docker ps": "",
+    }
     host = _Maintained(tmp_path, answers=answers)
     assert maintenance.run_window(host, reboots=False) == 0
     (holder,) = (said for command, said in host.ran if command == "holder")

@@ -109,6 +109,8 @@ _HARDENED = HardeningState(
 _FILE = File("/etc/profile.d/infisical-iac.sh", "umask 027\n")
 _RULES = File("/etc/audit/rules.d/90-infisical-iac.rules", "-w /etc\n", mode="640")
 _TIMER = File("/etc/systemd/system/infisical-maintenance.timer", "timer\n")
+# A program of earlier versions.
+_APT = "/usr/local/lib/infisical-iac/apt.sh"
 _WINDOW = HardeningState(
     files={_TIMER.path: _TIMER.state}, units={"infisical-maintenance.timer": _RUNS}
 )
@@ -422,6 +424,11 @@ REFUSALS = (
         ),
         Refused,
         "/etc/ssh/sshd_config, line 1",
+    ),
+    due(
+        lambda: _window(replace(_WINDOW, files={**_WINDOW.files, _APT: _OTHER}), _TIMER),
+        f"- {_APT}: the agent installs packages",
+        steps=(f"remove {_APT}",),
     ),
     refusal(lambda: _volume(DataVolume(), device="", of_host=_UUID), Refused, "obviously-fake"),
     refusal(

@@ -6,6 +6,7 @@ from typing import Any
 
 from infisical_iac.agent.files import PathState
 from infisical_iac.agent.keys import KeysState
+from infisical_iac.agent.stack import Container
 from infisical_iac.agent.system import UnitState
 from infisical_iac.backup import deploy as backup
 from infisical_iac.backup import restore, restore_deploy
@@ -26,7 +27,6 @@ from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.ingress import IngressState, caddyfile
 from infisical_iac.stack.pull import ImageSources
 from infisical_iac.stack.state import (
-    Container,
     DeploymentState,
     FailedChange,
     StackState,

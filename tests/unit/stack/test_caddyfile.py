@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from infisical_iac.agent.ingress import _REVISION
-from infisical_iac.core.rendering import script_file
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.ingress import caddyfile
@@ -57,12 +56,11 @@ def test_caddy_answers_with_a_revision_that_depends_on_text_and_certificate() ->
     assert caddyfile(settings_of()) == plain
 
 
-def test_scripts_read_the_revision_from_the_address_that_caddy_serves() -> None:
+def test_the_agent_reads_the_revision_from_the_address_that_caddy_serves() -> None:
     rendered = yaml.safe_load(compose_file(settings_of(), _MACHINE))
     address = "http://127.0.0.1:2019/"
     assert address in rendered["services"]["caddy"]["healthcheck"]["test"]
     assert address == _REVISION
-    assert f"revision={address}" in script_file("ingress")
     assert f"\n{address.rstrip('/')} {{" in caddyfile(settings_of()).text
 
 

@@ -1,16 +1,20 @@
 """Test that the output of host commands becomes the facts of files and of the deployed stack."""
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from infisical_iac.agent.files import PathState
 from infisical_iac.agent.keys import KeysState
+from infisical_iac.agent.serving import encode
+from infisical_iac.agent.stack import Container, ObservedStack
 from infisical_iac.backup import deploy as backup
 from infisical_iac.core.images import Images
 from infisical_iac.host.docker import Engine
 from infisical_iac.stack import ingress
-from infisical_iac.stack.state import Container, Stack, deployment_question
+from infisical_iac.stack.state import StackState, deployment_question, stack_question
 
 _HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -60,39 +64,54 @@ def test_the_state_of_backups_is_read_in_one_query() -> None:
     assert refused == replace(state, no_schedules=("every now",))
 
 
-_UP_TO_DATE = [
-    "hash infisical 111",
-    "hash redis 222",
-    "container infisical 111 running healthy",
-    "container redis 222 running healthy",
-    "image redis:8.2.3",
-]
+_RUNNING = Container("111", "running", "healthy")
+_REDIS = Container("222", "running", "healthy")
+_UP_TO_DATE = ObservedStack(
+    True,
+    {"infisical": "111", "redis": "222"},
+    {"infisical": (_RUNNING,), "redis": (_REDIS,)},
+    images=frozenset({"redis:8.2.3"}),
+)
+
+
+def _answer(found: object) -> Any:
+    """Return what the agent answers as the operator's side gets it."""
+    return json.loads(json.dumps(found, default=encode))
+
+
+def _read(found: ObservedStack) -> StackState:
+    return stack_question(compose="services: {}", images=[]).read([_answer(found)])
 
 
 def test_a_stack_that_matches_its_file_has_no_differences() -> None:
-    stack = Stack().process(_UP_TO_DATE)
+    stack = _read(_UP_TO_DATE)
     assert stack.differences() == {}
-    assert stack.containers["redis"] == (Container("222", "running", "healthy"),)
+    assert stack.containers["redis"] == (_REDIS,)
     assert stack.missing(["redis:8.2.3", "postgres:17.11"]) == ["postgres:17.11"]
 
 
 @pytest.mark.parametrize(
-    ("line", "instead", "service", "fact"),
+    ("container", "fact"),
     [
-        (2, "container infisical 999 running healthy", "infisical", "another configuration"),
-        (2, "container infisical 111 exited none", "infisical", "is exited, health none"),
-        (2, "container infisical 111 running unhealthy", "infisical", "running, health unhealthy"),
-        (2, "", "infisical", "has 0 containers"),
-        (1, "", "redis", "no longer in compose.yaml"),
+        (Container("999", "running", "healthy"), "another configuration"),
+        (Container("111", "exited", "none"), "is exited, health none"),
+        (Container("111", "running", "unhealthy"), "running, health unhealthy"),
+        (None, "has 0 containers"),
     ],
 )
-def test_each_drift_of_a_container_is_named(
-    line: int, instead: str, service: str, fact: str
-) -> None:
-    output = [*_UP_TO_DATE[:line], instead, *_UP_TO_DATE[line + 1 :]]
-    ((found, reason),) = Stack().process(output).differences().items()
-    assert found == service
+def test_each_drift_of_a_container_is_named(container: Container | None, fact: str) -> None:
+    containers = {**_UP_TO_DATE.containers, "infisical": (container,) if container else ()}
+    found = _read(replace(_UP_TO_DATE, containers=containers))
+    ((service, reason),) = found.differences().items()
+    assert service == "infisical"
     assert fact in reason
+
+
+def test_a_container_without_a_service_is_named() -> None:
+    found = _read(replace(_UP_TO_DATE, hashes={"infisical": "111"}))
+    ((service, reason),) = found.differences().items()
+    assert service == "redis"
+    assert "no longer in compose.yaml" in reason
 
 
 def test_the_deployed_stack_is_read_in_one_query() -> None:
@@ -103,12 +122,12 @@ def test_the_deployed_stack_is_read_in_one_query() -> None:
         "image postgres postgres:17.11 sha256:2",
         "desired sha256:1",
     ]
-    file = "/etc/infisical/compose.yaml"
-    state = asked.read([{file: _file("600", _HASH)}, upgrade, _UP_TO_DATE])
+    file, found = "/etc/infisical/compose.yaml", _answer(_UP_TO_DATE)
+    state = asked.read([{file: _file("600", _HASH)}, upgrade, found])
     assert state.file == PathState("regular file", "600", "root:root", _HASH)
     assert state.upgrade.was == Images("infisical/infisical:v1.2.3", "postgres:17.11")
-    assert state.stack == Stack().process(_UP_TO_DATE)
-    assert asked.read([{}, [], _UP_TO_DATE]).file is None
+    assert state.stack == _read(_UP_TO_DATE)
+    assert asked.read([{}, [], found]).file is None
 
 
 def test_the_engines_version_and_compose_are_read() -> None:

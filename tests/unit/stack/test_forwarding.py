@@ -12,13 +12,9 @@ _SYSTEMD_RUN = """
 echo "systemd-run $*" >>"$HOST/calls"
 case "$*" in *127.0.0.1:{used}*) echo "Address already in use" >&2; exit 1 ;; esac
 """
-# The port forwards of an Infisical that is checked next to its data, and of the live one.
-_FORWARDS = {
-    "infisical-upgrade": (
-        *("snapshot", "forward", "/var/lib/infisical-upgrade", "infisical-upgrade"),
-    ),
-    "infisical": ("stack", "forward"),
-}
+# The port forward of an Infisical that is checked next to the live one.
+_PROJECT = "infisical-upgrade"
+_FORWARD = ("snapshot", "forward", "/var/lib/infisical-upgrade", _PROJECT)
 
 
 @pytest.fixture
@@ -29,40 +25,21 @@ def host(tmp_path: Path) -> FakeHost:
     return made
 
 
-@pytest.mark.parametrize("project", _FORWARDS)
-def test_a_port_in_use_is_skipped(host: FakeHost, project: str) -> None:
+def test_a_port_in_use_is_skipped(host: FakeHost) -> None:
     host.program("systemd-run", _SYSTEMD_RUN.format(used="2020"))
-    assert host.run(*_FORWARDS[project]).stdout == "2021\n"
+    assert host.run(*_FORWARD).stdout == "2021\n"
     last = host.calls()[-1].split()
-    assert f"{project}-port-2021" in last
+    assert f"{_PROJECT}-port-2021" in last
     assert "ListenStream=127.0.0.1:2021" in last
     assert last[-1] == "172.19.0.2:8080"
 
 
-@pytest.mark.parametrize("project", _FORWARDS)
-def test_a_host_without_a_free_port_is_an_error_with_its_reason(
-    host: FakeHost, project: str
-) -> None:
+def test_a_host_without_a_free_port_is_an_error_with_its_reason(host: FakeHost) -> None:
     host.program("systemd-run", _SYSTEMD_RUN.format(used="20"))
-    done = host.run(*_FORWARDS[project])
+    done = host.run(*_FORWARD)
     assert done.returncode == 1
     assert done.stderr.endswith(": Address already in use\n")
     assert sum("ListenStream" in each for each in host.calls()) == 10
-
-
-def test_the_port_of_a_killed_run_is_closed_before_another_one_is_forwarded(host: FakeHost) -> None:
-    host.program("systemd-run", _SYSTEMD_RUN.format(used="none"))
-    host.ok(("stack", "forward"))
-    assert host.calls()[0] == _CLOSED.format(project="infisical")
-
-
-@pytest.mark.parametrize("what", ["stack", "everything"])
-def test_destroying_the_stack_closes_its_port(host: FakeHost, what: str) -> None:
-    host.ok(("destroy", what))
-    closed = _CLOSED.format(project="infisical")
-    copies = _CLOSED.format(project="infisical-upgrade")
-    assert closed in host.calls()
-    assert (copies in host.calls()) is (what == "everything")
 
 
 def test_nothing_of_the_checks_is_kept_even_if_redis_does_not_answer(host: FakeHost) -> None:

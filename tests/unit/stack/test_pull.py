@@ -244,8 +244,7 @@ def test_names_are_quoted_for_the_shell(login: RegistryLogin) -> None:
 def _image_facts(monkeypatch: pytest.MonkeyPatch, *present: str) -> list[str]:
     """Fake an archive with only the images `present`, and return the list of pulled images."""
     pulled: list[str] = []
-    facts = SimpleNamespace(get_fact=lambda *_, **__: SimpleNamespace(images=present))
-    monkeypatch.setattr(compose, "host", facts)
+    monkeypatch.setattr(compose, "ask", lambda _: frozenset(present))
     monkeypatch.setattr(compose, "_load", lambda _: None)
     monkeypatch.setattr(compose, "pull", lambda image, _: pulled.append(image))
     return pulled

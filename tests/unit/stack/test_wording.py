@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from infisical_iac.agent.docker import Connection, DockerNetwork
 from infisical_iac.cli import deploy
 from infisical_iac.core.connection import HOST_DEPLOYMENT
 from infisical_iac.core.errors import Refused, SettingsError, UserError
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.access_log import parse_since, statuses
 from infisical_iac.stack.ingress import caddyfile, find_misfit, read_own_pair
-from infisical_iac.stack.state import Connection, Connections, DockerNetwork
+from infisical_iac.stack.state import Connections
 from tests.unit.settings_of import NAME, settings_of
 from tests.unit.stack.certificates import NOW, pair
 

@@ -1,7 +1,6 @@
 """Test that any printable name of the organization is accepted, and never executed."""
 
 import json
-import shlex
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,15 +8,17 @@ from typing import Any
 import pytest
 
 from infisical_iac.api import instance
+from infisical_iac.core.agent import Question
 from infisical_iac.core.change import Change
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.stack import session
 from infisical_iac.workspace import bootstrap
 from infisical_iac.workspace.bootstrap import DesiredInstance, InstanceState, decide, due
-from tests.unit.fake_programs import fake_program, run_with
+from tests.unit.agent.fake_runner import FakeRunner, answer
 from tests.unit.settings_of import settings_of
 
 _ADMIN = "admin@example.com"
+_CONFIG = "curl --noproxy * --silent --show-error --fail"
 _HOSTILE = (
     "Müller & Söhne GmbH",
     'Say "hello"',
@@ -35,15 +36,6 @@ _HOSTILE = (
     "[bold]markup[/]",
     "{{ 7 * 7 }} {% raw %}",
 )
-
-# A curl that answers that the instance is new, and saves the body of the bootstrap.
-_CURL = """
-for last; do :; done
-case $last in
-*/config) echo '{"config":{"initialized":false}}' ;;
-*/bootstrap) cat >"$HOST/body" && printf 200 ;;
-esac
-"""
 
 
 @pytest.mark.parametrize("name", [*_HOSTILE, "A", "x" * 64, "🔐" * 32])
@@ -77,31 +69,27 @@ def test_an_invalid_name_is_refused(name: str) -> None:
 def test_a_name_arrives_unchanged_and_is_not_executed(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command is run by two shells, as with sudo, in a separate directory."""
-    (tmp_path / "work").mkdir()
-    fake_program(tmp_path / "bin", "curl", _CURL)
-    fake_program(tmp_path / "bin", "flock")
-    (tmp_path / "admin.env").write_text(
-        f"INFISICAL_ADMIN_EMAIL={_ADMIN}\nINFISICAL_ADMIN_PASSWORD=obviously-fake-password\n"
+    agent = FakeRunner(tmp_path, {_CONFIG: '{"config":{"initialized":false}}', "curl": "{}\n200"})
+    agent.write(
+        "/etc/infisical/admin.env",
+        f"INFISICAL_ADMIN_EMAIL={_ADMIN}\nINFISICAL_ADMIN_PASSWORD=obviously-fake-password\n",
     )
 
-    def run(command: str, *, doing: str) -> None:
-        assert command.isascii()
-        moved = command.replace("/etc/infisical", str(tmp_path))
-        nested = f"cd {tmp_path}/work && sh -c {shlex.quote(moved)}"
-        done = run_with(tmp_path / "bin", nested, HOST=str(tmp_path))
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    def perform(asked: Question[None], *, doing: str) -> None:
+        answer(asked, agent, changes=True)
         raise _Ended
 
-    monkeypatch.setattr(bootstrap, "run", run)
+    monkeypatch.setattr(bootstrap, "perform", perform)
     with pytest.raises(_Ended):
         bootstrap._bootstrap(DesiredInstance(name, _ADMIN, 8080))
-    assert json.loads((tmp_path / "body").read_text()) == {
+    command, body = agent.ran[-1]
+    assert json.loads(body) == {
         "email": _ADMIN,
         "password": "obviously-fake-password",
         "organization": name,
     }
-    assert [*(tmp_path / "work").iterdir()] == []
+    assert "A" in name or name not in command
+    assert "obviously-fake-password" not in "".join(each for each, _ in agent.ran)
 
 
 class _Ended(Exception):

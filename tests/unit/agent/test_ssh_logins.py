@@ -1,20 +1,33 @@
 """Test that the journal shows whether an address has logged in over SSH."""
 
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
-from infisical_iac.core.rendering import script
-from tests.unit.fake_programs import JOURNALCTL, fake_program, run_with
+from infisical_iac.agent.runner import Output
+from infisical_iac.agent.ssh_logins import has_logged_in
+from tests.unit.agent.fake_runner import FakeRunner
 
 
-def _is_known(address: str, journal: str, directory: Path) -> bool:
-    fake_program(directory, "journalctl", JOURNALCTL)
-    file = directory / "journal"
-    file.write_text(journal)
-    done = run_with(directory, script("has-logged-in", address), JOURNAL=str(file))
-    assert "--since=-1d" in (directory / "journal.asked").read_text()
-    return done.returncode == 0
+class _Journal(FakeRunner):
+    """A host whose journalctl prints the lines of `/journal` that its `--grep` matches."""
+
+    def run(
+        self,
+        words: Sequence[str],
+        *,
+        stdin: str = "",
+        seconds: float = 0,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> Output:
+        assert words[0] == "journalctl"
+        assert "--since=-1d" in words
+        (pattern,) = (each.removeprefix("--grep=") for each in words if each.startswith("--grep="))
+        lines = (self.text("/journal") or "").splitlines()
+        return Output(0, "".join(f"{each}\n" for each in lines if re.search(pattern, each)))
 
 
 @pytest.mark.parametrize(
@@ -48,5 +61,6 @@ def _is_known(address: str, journal: str, directory: Path) -> bool:
 def test_only_an_address_that_logged_in_with_a_key_is_known(
     address: str, line: str, known: bool, tmp_path: Path
 ) -> None:
-    found = _is_known(address, f"{line}\n", tmp_path)
-    assert found is known
+    host = _Journal(tmp_path)
+    host.write("/journal", f"{line}\n")
+    assert has_logged_in(host, address) is known
