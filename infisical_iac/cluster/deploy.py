@@ -10,7 +10,7 @@ from typing import Any, Self
 from pyinfra.api.host import Host
 from pyinfra.context import host
 
-from infisical_iac.agent import authority, tasks
+from infisical_iac.agent import authority, ending, tasks
 from infisical_iac.agent import removal as agent_removal
 from infisical_iac.agent.authority import DueFile
 from infisical_iac.change.deploy import StackSteps, end_interrupted
@@ -19,13 +19,12 @@ from infisical_iac.cluster.site import cluster_site_of
 from infisical_iac.cluster.stack_file import secrets_of
 from infisical_iac.cluster.stack_state import stack_question
 from infisical_iac.core import journal
-from infisical_iac.core.agent import Question, inspect, perform, question
+from infisical_iac.core.agent import Question, ask, inspect, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.connection import HOST_DEPLOYMENT, current, each_of, with_others
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import removal, run
-from infisical_iac.core.rendering import script
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import keys
 from infisical_iac.stack.deploy import HostRemoval, configure_containers, make_keys
@@ -198,22 +197,23 @@ class ClusterRemoval(HostRemoval):
 
     def list_deployed(self) -> str:
         """Return the parts of the stack that are present on the nodes, a line each."""
-        found = each_of(self._hosts, lambda _: _run_step("inspect", doing="list what is deployed"))
-        return "\n".join(filter(None, found))
+        found = each_of(self._hosts, lambda _: ask(question(ending.deployed)))
+        return "\n".join(line for lines in found for line in lines)
 
     def back_up(self, directory: str) -> str:
         """Dump the database into a directory on the node with the primary.
 
         Raises Refused, or CommandFailed.
         """
-        roles = each_of(self._hosts, lambda _: _run_step("primary", doing="find the primary"))
-        primaries = [host for host, role in zip(self._hosts, roles, strict=True) if role]
+        answers = each_of(self._hosts, lambda _: ask(question(ending.is_primary)))
+        primaries = [each for each, leads in zip(self._hosts, answers, strict=True) if leads]
         if len(primaries) != 1:
             raise Refused(
                 f"the cluster has {len(primaries)} primaries, and a dump needs exactly one: see "
                 "`infisical-iac status`, and run again once one PostgreSQL is the primary"
             )
-        each_of(primaries, lambda _: _run_step("backup", directory, doing="back up first"))
+        saving = question(ending.back_up, directory=directory)
+        each_of(primaries, lambda _: perform(saving, doing="back up first"))
         return primaries[0].name
 
     def remove(self, *, volumes: bool) -> None:
@@ -225,19 +225,20 @@ class ClusterRemoval(HostRemoval):
         asked = question(agent_removal.remove_stack)
         _on_each(self._hosts, lambda: perform(asked, doing="stop the timers"))
         # If an earlier run was killed while hosts left the swarm, no manager is left to stop them.
-        if _run_step("remove", doing="remove the services") == "removed":
+        if perform(question(ending.remove_services), doing="remove the services"):
             self._wait_for_containers_to_end()
         if volumes:
             self._leave()
             self._wait_for_containers_to_end()
-            _on_each(self._hosts, lambda: _run_step("volumes", doing="remove the volumes"))
+            volumes_removal = question(ending.remove_volumes)
+            _on_each(self._hosts, lambda: perform(volumes_removal, doing="remove the volumes"))
             asked = question(agent_removal.remove_everything)
             _on_each(self._hosts, lambda: perform(asked, doing="remove Infisical"))
 
     def _wait_for_containers_to_end(self) -> None:
-        _on_each(
-            self._hosts, lambda: _run_step("gone", doing="wait until the containers have stopped")
-        )
+        asked = question(ending.end_stack)
+        doing = "wait until the containers have stopped"
+        _on_each(self._hosts, lambda: perform(asked, doing=doing))
 
     def _leave(self) -> None:
         # One by one: all at once, most hosts would wait for a majority that is leaving too.
@@ -260,7 +261,3 @@ def _name_host_in_errors(host: Host) -> Iterator[None]:
         yield
     except CommandFailed as error:
         raise CommandFailed(f"{host.name}: {error}") from None
-
-
-def _run_step(*step: str, doing: str) -> str:
-    return run(script("destroy-cluster", *step), doing=doing)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.agent import etcd, joining, redis_passwords
+from infisical_iac.agent import ending, etcd, joining, redis_passwords
 from infisical_iac.agent.runner import Runner
 from infisical_iac.core.rendering import script_file
 from tests.unit.agent.fake_runner import FakeRunner
@@ -27,7 +27,6 @@ def _run(root: Path, name: str, *step: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "step",
     [
-        ("remove-cluster", "containers"),
         ("scale-out", "stop_ingress"),
     ],
 )
@@ -43,6 +42,8 @@ def test_containers_count_as_present_while_docker_fails(
     "call",
     [
         etcd.end_postgres,
+        ending.await_containers,
+        lambda host: ending.remove_data(host, stamp=""),
         lambda host: redis_passwords.accept_only(host, hash="0123"),
     ],
 )
@@ -50,7 +51,7 @@ def test_containers_count_as_present_for_the_agent_while_docker_fails(
     tmp_path: Path, call: Callable[[Runner], None]
 ) -> None:
     with pytest.raises(RuntimeError) as failed:
-        call(FakeRunner(tmp_path))
+        call(FakeRunner(tmp_path, answers={"docker node ls": "id\n"}))
     assert "Docker does not answer" in failed.value.args[0].message
 
 
