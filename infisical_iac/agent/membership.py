@@ -140,7 +140,7 @@ _SWARM = "{{json .Swarm}}\n{{json .LiveRestoreEnabled}}"
 @observation
 def inspect(runner: Runner) -> SwarmState:
     """Return the host's state, without its files and units. It has nothing secret."""
-    shown = run_shortly(runner, ["docker", "info", "--format", _SWARM]).text.splitlines()
+    shown = runner.run(["docker", "info", "--format", _SWARM]).text.splitlines()
     info = _json("".join(shown[:1]))
     cluster = info.get("Cluster") or {}
     spec = cluster.get("Spec") or {}
@@ -200,11 +200,11 @@ def inspect_nodes(runner: Runner) -> list[dict[str, Any]]:
     None on a host that is no working manager, or if one of them can't be inspected: a missing node
     would seem to be gone.
     """
-    ids = run_shortly(runner, ["docker", "node", "ls", "--quiet"]).lines
+    ids = runner.run(["docker", "node", "ls", "--quiet"]).lines
     if not ids:
         return []
     inspect = ["docker", "node", "inspect", "--format", "{{json .}}", *dict.fromkeys(ids)]
-    return [json.loads(line) for line in run_shortly(runner, inspect).lines if line]
+    return [json.loads(line) for line in runner.run(inspect).lines if line]
 
 
 def _member(found: Mapping[str, Any]) -> SwarmMember:
@@ -275,7 +275,7 @@ def _has_data(runner: Runner) -> bool:
 
 def _has_unlock_key(runner: Runner) -> bool:
     """Return whether the key on the host is the swarm's, which only a manager's engine knows."""
-    key = "".join(run_shortly(runner, ["docker", "swarm", "unlock-key", "--quiet"]).lines).strip()
+    key = "".join(runner.run(["docker", "swarm", "unlock-key", "--quiet"]).lines).strip()
     return bool(key) and key == _word(runner, "keys/swarm_unlock_key")
 
 
@@ -322,7 +322,7 @@ def _etcd(runner: Runner, container: str) -> EtcdState:
     volume = runner.path(ETCD_VOLUME)
     if not volume.is_dir() or (volume / "abandoned").exists():
         return "lost"
-    ended = run_shortly(runner, ["docker", "ps", "--all", "--quiet", *_CRASHED]).text.split()
+    ended = runner.run(["docker", "ps", "--all", "--quiet", *_CRASHED]).text.split()
     return "lost" if len(ended) >= 3 else ""
 
 

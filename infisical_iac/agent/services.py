@@ -106,7 +106,7 @@ def list_tasks(runner: Runner, state: str = "running") -> list[ServiceTask]:
     """Return the tasks of the stack whose desired state is this; none if Swarm does not answer."""
     call = ["docker", "stack", "ps", "infisical", "--no-trunc"]
     call += ["--filter", f"desired-state={state}", "--format", "{{json .}}"]
-    return [*_tasks(run_shortly(runner, call).text)]
+    return [*_tasks(runner.run(call).text)]
 
 
 def _tasks(text: str) -> Iterator[ServiceTask]:
@@ -133,7 +133,7 @@ def list_services(runner: Runner) -> dict[str, SwarmService]:
     """
     tasks = list_tasks(runner)
     call = ["docker", "service", "ls", "--filter", OF_STACK, "--format", "{{json .}}"]
-    listed = [json.loads(line) for line in run_shortly(runner, call).lines if line]
+    listed = [json.loads(line) for line in runner.run(call).lines if line]
     known = dict(_specifications(runner, [each["ID"] for each in listed]))
     return {each["Name"]: _service(each, known.get(each["Name"], {}), tasks) for each in listed}
 
@@ -162,7 +162,7 @@ def _specifications(
     wanted = "{{json .Spec}}\n{{json .UpdateStatus}}"
     # Docker fails if a service is removed meanwhile, but prints the others.
     inspect = ["docker", "service", "inspect", "--format", wanted, *services]
-    lines = run_shortly(runner, inspect).text.splitlines()
+    lines = runner.run(inspect).text.splitlines()
     for text, update in zip(lines[::2], lines[1::2], strict=False):
         specification = json.loads(text)
         level = (specification.get("Labels") or {}).get(_TLS, "")
@@ -199,7 +199,7 @@ def explain(runner: Runner, *, service: str) -> str:
     Lines with a secret of this host are left out.
     """
     call = ["docker", "service", "ps", "--no-trunc", "--format", "{{json .}}", service]
-    found = [json.loads(line) for line in run_shortly(runner, call).text.splitlines() if line]
+    found = [json.loads(line) for line in runner.run(call).text.splitlines() if line]
     faulty = [(each, each["CurrentState"].partition(" ")[0]) for each in found]
     faulty = [(each, word) for each, word in faulty if word in _FAULTY]
     lines = [f"{each['Node']} {each['CurrentState']} {each['Error']}" for each, _ in faulty[:3]]

@@ -83,8 +83,9 @@ def take(runner: Runner, *, shared: Mapping[str, SharedFile], serial: int) -> No
         raise RuntimeError(
             Failure(
                 "command.not_shared",
-                f"another host sent {refused[0]}, which is not part of the shared state",
+                f"another host sent {refused[0]}, which is not part of the shared state, and "
                 "nothing was copied",
+                "check who has changed that host",
             )
         )
     new = {

@@ -105,7 +105,7 @@ def inspect(
         "start": _start(runner, images),
         "record": _record(runner.text(f"{ROOT}/stack.json") or ""),
     }
-    if run_shortly(runner, ["docker", "node", "ls", "--quiet"]).status != 0:
+    if runner.run(["docker", "node", "ls", "--quiet"]).status != 0:
         return ClusterStackState(**known)
     nodes = list_nodes(runner)
     _await_starting(runner)
@@ -172,7 +172,7 @@ def _desired_secrets(
 def list_made(runner: Runner, kind: str) -> list[str]:
     """Return the names of the stack's secrets or configs."""
     call = ["docker", kind, "ls", "--filter", OF_STACK, "--format", "{{json .}}"]
-    return [json.loads(line)["Name"] for line in run_shortly(runner, call).lines if line]
+    return [json.loads(line)["Name"] for line in runner.run(call).lines if line]
 
 
 def _start(runner: Runner, images: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -181,9 +181,9 @@ def _start(runner: Runner, images: Sequence[str]) -> dict[str, tuple[str, ...]]:
     Usually all are present, and one request is enough.
     """
     inspect = ["docker", "image", "inspect", "--format", "{{json .Config}}"]
-    lines = run_shortly(runner, [*inspect, *images]).lines if images else []
+    lines = runner.run([*inspect, *images]).lines if images else []
     if len(lines) != len(images):
-        single = ((each, run_shortly(runner, [*inspect, each]).lines) for each in images)
+        single = ((each, runner.run([*inspect, each]).lines) for each in images)
         found = [(image, shown[0]) for image, shown in single if shown]
     else:
         found = [*zip(images, lines, strict=True)]
@@ -203,11 +203,11 @@ def _record(text: str) -> dict[str, Recorded]:
 
 
 def _networks(runner: Runner) -> Iterator[tuple[str, Network]]:
-    ids = run_shortly(runner, ["docker", "network", "ls", "--quiet", "--filter", OF_STACK]).lines
+    ids = runner.run(["docker", "network", "ls", "--quiet", "--filter", OF_STACK]).lines
     if not ids:
         return
     inspect = ["docker", "network", "inspect", "--format", "{{json .}}", *ids]
-    for line in run_shortly(runner, inspect).text.splitlines():
+    for line in runner.run(inspect).text.splitlines():
         if line.startswith("{"):
             found = json.loads(line)
             subnets = tuple(each["Subnet"] for each in found["IPAM"].get("Config") or ())
