@@ -12,7 +12,7 @@ from infisical_iac.agent import rollout, services
 from infisical_iac.agent.maintenance import DataCounts
 from infisical_iac.agent.runner import Failure, Output
 from infisical_iac.core.agent import question
-from tests.unit.agent.fake_manager import FakeManager
+from tests.unit.agent.fake_manager import HISTORY, FakeManager
 from tests.unit.agent.fake_runner import answer
 
 SECRETS = {"infisical_env": ["encryption_key", "auth_secret"], "redis_env": ["redis_password"]}
@@ -21,9 +21,7 @@ NAME = f"infisical_env_{sha256(TEXT.encode()).hexdigest()[:12]}"
 _OUT_OF_MEMORY = "JavaScript heap out of memory"
 # The ended tasks of the fake Docker, and the log of the last task without its secret.
 _ENDED_TASKS = [
-    "  node1 Rejected 2 seconds ago No such image: x",
-    "  node2 Failed 9 seconds ago task: non-zero exit (1)",
-    "  node2 Failed 1 day ago ",
+    *(f"  {node} {state} {error}" for _, node, state, error in HISTORY[1:]),
     "  it can't go on",
 ]
 
