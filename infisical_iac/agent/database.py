@@ -5,14 +5,17 @@ On a single host that is the database in the container, on a cluster the primary
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
+from infisical_iac.agent import files
 from infisical_iac.agent.data import GivenUp, given_up_of
 from infisical_iac.agent.docker import DockerContainer, find_container
 from infisical_iac.agent.runner import Failure, Output, Runner, action, failure_of, observation
 
 KEYS = "/etc/infisical/keys"
+_PASSWORD = f"{KEYS}/postgres_password"
 _SERVERS = ("postgres-1", "postgres-2", "postgres-3")
 _USER = "infisical"
 # It prints the server that Patroni reports as the primary.
@@ -37,7 +40,7 @@ class Database:
     runner: Runner
     container: DockerContainer
     servers: Sequence[str] = ()
-    password_file: str = f"{KEYS}/postgres_password"
+    password_file: str = _PASSWORD
     session: str = _SESSION
 
     @property
@@ -149,6 +152,75 @@ def list_databases_given_up(database: Database, stamp: str = "") -> list[GivenUp
         for name, comment in rows
         if name.startswith(prefix)
     ]
+
+
+_ROTATION = "/var/lib/infisical-rotation/state"
+# A change waits until a standby confirms it, maybe forever.
+_CHANGE_SECONDS = 600
+
+
+def find_accepting(database: Database) -> Database:
+    """Return a cluster's database with the password that it accepts.
+
+    A rotation may have been about to change the password, and keeps the other one next to it.
+    Raises RuntimeError with a Failure if it accepts none of those that exist.
+    """
+    failure = failure_of(f"there is no {_PASSWORD}")
+    for suffix in ("", ".old", ".next"):
+        candidate = replace(database, password_file=f"{_PASSWORD}{suffix}")
+        if not database.runner.text(candidate.password_file):
+            continue
+        try:
+            candidate.sql("SELECT 1", database="postgres")
+        except RuntimeError as error:
+            failure = error
+            continue
+        return candidate
+    raise failure
+
+
+@action
+def reopen(runner: Runner) -> bool:
+    """Repair the access to the cluster's database after a leader died during a change.
+
+    The new leader runs it before it rolls the stack out. The database may refuse connections, if a
+    restore was about to replace it, or have another password than the key in use, if a rotation was
+    about to change it. Nothing is done if no database answers: the roll-out starts it.
+
+    Returns whether no key but the one in use is needed any more. Raises RuntimeError with a
+    Failure.
+    """
+    try:
+        database = find_accepting(find_database(runner, "swarm"))
+    except RuntimeError:
+        return False
+    if database.password_file != _PASSWORD:
+        database.set_password(_USER, (runner.text(_PASSWORD) or "").strip())
+        database = replace(database, password_file=_PASSWORD)
+    closed = f"SELECT 1 FROM pg_database WHERE datname = '{_USER}' AND NOT datallowconn"
+    if database.sql(closed, database="postgres", seconds=_CHANGE_SECONDS):
+        opening = f"ALTER DATABASE {_USER} ALLOW_CONNECTIONS true"
+        database.sql(opening, database="postgres", seconds=_CHANGE_SECONDS)
+    # A rotation that is under way here still needs its other key.
+    return not runner.path(_ROTATION).exists()
+
+
+@observation
+def password_hash(runner: Runner) -> str:
+    """Return the hash of the file with the database's password."""
+    return sha256(runner.path(_PASSWORD).read_bytes()).hexdigest()
+
+
+@action
+def drop_other_passwords(runner: Runner, *, hash: str) -> None:
+    """Remove the old and the next password of an ended rotation, if the one in use has this hash.
+
+    A host that was killed while it led a rotation keeps them, as it needs them to end that.
+    """
+    if runner.path(_ROTATION).exists() or password_hash(runner) != hash:
+        return
+    for suffix in (".old", ".next"):
+        files.remove(runner.path(f"{_PASSWORD}{suffix}"))
 
 
 @dataclass(frozen=True)

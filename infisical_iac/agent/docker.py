@@ -12,6 +12,7 @@ from infisical_iac.agent.runner import Failure, Runner, observation
 PROJECT = "infisical"
 _COMPOSE_PROJECT = "com.docker.compose.project"
 _COMPOSE_SERVICE = "com.docker.compose.service"
+_OF_STACK = f"label=com.docker.stack.namespace={PROJECT}"
 _COMPOSE_HASH = "com.docker.compose.config-hash"
 _SWARM_SERVICE = "com.docker.swarm.service.name"
 _MOST_REMOVALS = 60
@@ -241,6 +242,15 @@ def remove_containers(runner: Runner, chosen: str) -> None:
         refusal = done.errors.strip()
         time.sleep(0.5)
     raise RuntimeError(Failure("command", f"containers can't be removed: {refusal}"))
+
+
+def remove_own_volumes(runner: Runner, *names: str) -> None:
+    """Remove volumes of the cluster's stack, such as `etcd`, with the containers that hold them."""
+    for name in names:
+        chosen = ["--filter", _OF_STACK, "--filter", f"name=^{PROJECT}_{name}$"]
+        for volume in runner.must_run(["docker", "volume", "ls", "--quiet", *chosen]).split():
+            remove_containers(runner, f"volume={volume}")
+            runner.must_run(["docker", "volume", "rm", "--force", volume])
 
 
 def list_networks(runner: Runner) -> dict[str, DockerNetwork]:

@@ -223,6 +223,7 @@ class DataCounts:
         return f"etcd {self.etcd}, PostgreSQL {self.postgres}"
 
 
+@observation
 def count_data(runner: Runner) -> DataCounts:
     """Return the counts that this host's members report."""
     said = _ask(runner, "etcd", ["etcdctl", "endpoint", "health", "--cluster"])

@@ -8,12 +8,12 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from infisical_iac.agent import proof, proof_steps, stack
-from infisical_iac.agent.database import KEYS, Database, find_database
+from infisical_iac.agent.database import KEYS, Database, find_accepting, find_database
 from infisical_iac.agent.files import hold, remove, remove_leftovers, rename, write
 from infisical_iac.agent.keys import derive
 from infisical_iac.agent.restic import read_variables
@@ -193,7 +193,7 @@ def alter(runner: Runner) -> None:
     """Give PostgreSQL the password that is in place, and prove that it works."""
     with _hold(runner):
         if _is_cluster(runner):
-            database, server = find_password(runner, find_database(runner)), "haproxy"
+            database, server = find_accepting(find_database(runner)), "haproxy"
         else:
             database, server = _start_database(runner), "postgres"
         give_password(runner, database, server)
@@ -201,25 +201,6 @@ def alter(runner: Runner) -> None:
 
 def _is_cluster(runner: Runner) -> bool:
     return runner.run(["docker", "service", "inspect", "infisical_infisical"]).status == 0
-
-
-def find_password(runner: Runner, database: Database) -> Database:
-    """Return the database by the one of the three passwords that it accepts.
-
-    Raises RuntimeError with a Failure if it accepts none of those that exist.
-    """
-    failure = Failure("command", f"there is no {KEYS}/{_DATABASE_KEY}")
-    for which in ("", ".old", ".next"):
-        if not runner.text(f"{KEYS}/{_DATABASE_KEY}{which}"):
-            continue
-        found = replace(database, password_file=f"{KEYS}/{_DATABASE_KEY}{which}")
-        try:
-            found.sql("SELECT 1", database="postgres")
-        except RuntimeError as error:
-            failure = Failure("command", f"the database can't be reached: {explain(error)}")
-            continue
-        return found
-    raise RuntimeError(failure)
 
 
 def _start_database(runner: Runner) -> Database:

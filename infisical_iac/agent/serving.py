@@ -53,6 +53,7 @@ _PROGRAMS = {
     "--transaction": ("transaction", "main"),
     "--backup": ("backup", "main"),
     "--drill": ("drill", "main"),
+    "--swarm": ("joining", "main"),
     "--has-logged-in": ("ssh_logins", "main"),
     "--hold-lock": ("lock", "main"),
     "--other-containers": ("others", "main"),

@@ -14,7 +14,7 @@ from ssl import cert_time_to_seconds
 from typing import Any
 
 from infisical_iac.agent.health import run_shortly
-from infisical_iac.agent.runner import Runner
+from infisical_iac.agent.runner import Runner, observation
 
 STACK = "infisical_"
 # Labels of a node, which the managers keep: its name in the inventory, the number of its data, and
@@ -122,7 +122,64 @@ def observe(runner: Runner) -> ClusterFacts:
         images={service: str(each.get("image", "")) for service, each in running.items()},
         etcd=_etcd(runner, _container(running, "etcd")) if reports else None,
         postgres=_postgres(runner, _container(running, "postgres")) if reports else None,
-        certificate_ends=_first_end(runner) if reports else None,
+        certificate_ends=first_certificate_end(runner) if reports else None,
+    )
+
+
+@dataclass(frozen=True)
+class VotingNode:
+    """A node as its swarm reports it, for the decision whether the others can do without it.
+
+    Attributes:
+        name: its host name.
+        number: the number of its data; 0 for a node without data.
+        vote: of a manager `reachable` or `unreachable`; empty for a worker.
+    """
+
+    name: str
+    number: int
+    vote: str
+
+
+@dataclass(frozen=True)
+class ClusterReport:
+    """A node's report on its cluster.
+
+    Attributes:
+        nodes: all nodes; none if the host is no working manager.
+        databases: the number of PostgreSQLs that should run.
+        postgres: the members that Patroni knows; None if no Patroni answers here.
+    """
+
+    nodes: tuple[VotingNode, ...] = ()
+    databases: int = 0
+    postgres: tuple[PostgresMember, ...] | None = None
+
+
+@observation
+def report(runner: Runner) -> ClusterReport:
+    """Return what this node knows of its cluster. Raises RuntimeError with a Failure."""
+    listed = run_shortly(runner, ["docker", "node", "ls", "--quiet"])
+    if listed.status != 0:
+        return ClusterReport()
+    inspect = ["docker", "node", "inspect", "--format", "{{json .}}", *dict.fromkeys(listed.lines)]
+    # A node that can't be inspected must not be missing in the report.
+    nodes = tuple(map(_voting_node, _lines(runner.must_run(inspect))))
+    services = ["docker", "service", "ls", "--quiet", "--filter", f"name={STACK}postgres-"]
+    containers = _lines(run_shortly(runner, _list_containers()).text)
+    running = {_service(each): each for each in containers if each.get("state") == "running"}
+    return ClusterReport(
+        nodes,
+        len(runner.must_run(services).split()),
+        _postgres(runner, _container(running, "postgres")),
+    )
+
+
+def _voting_node(found: Mapping[str, Any]) -> VotingNode:
+    return VotingNode(
+        (found.get("Description") or {}).get("Hostname", ""),
+        parse_node(found).number,
+        (found.get("ManagerStatus") or {}).get("Reachability", ""),
     )
 
 
@@ -240,7 +297,7 @@ def _member(found: Mapping[str, Any]) -> PostgresMember:
     )
 
 
-def _first_end(runner: Runner) -> float | None:
+def first_certificate_end(runner: Runner) -> float | None:
     """Return when the first certificate within the cluster ends."""
     ends = []
     for file in sorted(runner.path(_TLS).glob("*.pem")):

@@ -13,6 +13,7 @@ from typing import ClassVar
 from pyinfra import logger
 from pyinfra.context import host
 
+from infisical_iac.agent import redis_passwords
 from infisical_iac.backup import kit_host, manifest, restore, snapshot
 from infisical_iac.backup.restore import RestoreSite, SnapshotSource
 from infisical_iac.change import changeover, releases, upgrade
@@ -28,13 +29,11 @@ from infisical_iac.cluster import stack as cluster_stack
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core import audit, connection, journal
-from infisical_iac.core.agent import inspect
+from infisical_iac.core.agent import Question, ask, inspect, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CheckFailed, CommandFailed, RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script
 from infisical_iac.stack import compose, edge, keys, session
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.model import GIVEN_UP_HELP, describe_given_up, parse_given_up
@@ -371,10 +370,9 @@ class ClusterKeyHolders(KeyHolders):
         `all_of_them` it raises CommandFailed instead.
         """
         if key.name == "redis":
+            admitting = question(redis_passwords.admit, hashes=_list_password_hashes())
             doing = "make Redis accept both passwords"
-            _set_in_each_redis(
-                self.site.cluster, "admit", _list_password_hashes(), doing, all_of_them=all_of_them
-            )
+            _set_in_each_redis(self.site.cluster, admitting, doing, all_of_them=all_of_them)
 
     def give_both(self, key: Key) -> None:
         hand_out(self._others(), f"{key.file}.old", f"{key.file}.next")
@@ -392,10 +390,9 @@ class ClusterKeyHolders(KeyHolders):
             forget(self._others(), key)
         if key.name == "redis":
             # A Redis that does not answer drops the other password at its next start.
+            only = question(redis_passwords.accept_only, hash=_list_password_hashes()[0])
             doing = "make Redis refuse the other password"
-            _set_in_each_redis(
-                self.site.cluster, "only", _list_password_hashes()[:1], doing, all_of_them=False
-            )
+            _set_in_each_redis(self.site.cluster, only, doing, all_of_them=False)
 
     def _unreachable_nodes(self) -> list[str]:
         """Return the names of the unreachable data nodes."""
@@ -408,17 +405,17 @@ class ClusterKeyHolders(KeyHolders):
 
 def _list_password_hashes() -> list[str]:
     """Return the hashes of the leader's passwords, the current one first. They are not secret."""
-    return run(script("redis-passwords", "hashes"), doing="read the passwords of Redis").split()
+    return ask(question(redis_passwords.hashes))
 
 
 def _set_in_each_redis(
-    cluster: Cluster, what: str, hashes: list[str], doing: str, *, all_of_them: bool
+    cluster: Cluster, asked: Question[None], doing: str, *, all_of_them: bool
 ) -> None:
     for node in cluster.connected_nodes:
         if node.number:
             with connection.on(node.name):
                 try:
-                    run(script("redis-passwords", what, *hashes), doing=f"{doing} on {node.name}")
+                    perform(asked, doing=f"{doing} on {node.name}")
                 except CommandFailed as error:
                     if all_of_them:
                         raise

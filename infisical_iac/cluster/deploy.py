@@ -5,58 +5,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pyinfra.api.host import Host
 from pyinfra.context import host
 
+from infisical_iac.agent import authority, ending, tasks
 from infisical_iac.agent import removal as agent_removal
+from infisical_iac.agent.authority import DueFile
 from infisical_iac.change.deploy import StackSteps, end_interrupted
 from infisical_iac.cluster import change, shared_state, stack, swarm
 from infisical_iac.cluster.site import cluster_site_of
+from infisical_iac.cluster.stack_file import secrets_of
+from infisical_iac.cluster.stack_state import stack_question
 from infisical_iac.core import journal
-from infisical_iac.core.agent import Question, perform, question
+from infisical_iac.core.agent import Question, ask, inspect, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.connection import HOST_DEPLOYMENT, current, each_of, with_others
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import Fact, removal, run
-from infisical_iac.core.rendering import script
+from infisical_iac.core.remote import removal, run
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import keys
 from infisical_iac.stack.deploy import HostRemoval, configure_containers, make_keys
 from infisical_iac.stack.deploy import questions as stack_questions
 from infisical_iac.workspace.preflight import Preflight
-
-Reason = Literal["missing", "stale", "ends"]
-
-
-@dataclass(frozen=True)
-class DueFile:
-    """A file in /etc/infisical that is to be made or renewed.
-
-    Attributes:
-        file: its path below /etc/infisical.
-        why: `missing`; `stale` if it does not fit its key, its authority or its names; `ends` if
-            its certificate ends soon.
-        ends: when the certificate ends, in seconds since the epoch; 0 if there is none.
-    """
-
-    file: str
-    why: Reason
-    ends: int
-
-
-class Certificates(Fact[list[DueFile]]):
-    """Read which certificates certificates.sh would make."""
-
-    def command(self) -> str:
-        return script("certificates", "check")
-
-    def process(self, output: list[str]) -> list[DueFile]:
-        rows = [line.split() for line in output]
-        return [DueFile(file, why, int(ends)) for why, file, ends in rows]  # type: ignore[arg-type]
-
 
 _ROOT = "/etc/infisical"
 
@@ -69,8 +42,7 @@ def certificates() -> Commands:
     stack brings it to the services, as its Docker secret then has another name. Raises
     CommandFailed if the authority's key is missing.
     """
-    due = host.get_fact(Certificates)
-    yield from decide_certificates(due)
+    yield from decide_certificates(inspect(question(authority.check)))
 
 
 def decide_certificates(due: Sequence[DueFile]) -> Commands:
@@ -80,7 +52,8 @@ def decide_certificates(due: Sequence[DueFile]) -> Commands:
         return
     for each in due:
         yield Change("+" if each.why == "missing" else "~", f"{_ROOT}/{each.file}", _detail(each))
-    yield step(run, script("certificates", "make"), doing="make the certificates in /etc/infisical")
+    making = question(authority.make)
+    yield step(perform, making, doing="make the certificates in /etc/infisical")
 
 
 def _detail(due: DueFile) -> str:
@@ -151,6 +124,11 @@ class ClusterStackSteps(StackSteps):
 
     def questions(self, known: Preflight) -> Iterator[Question[Any]]:
         yield from stack_questions(known)
+        yield question(tasks.inspect)
+        if known.leads:
+            settings = cluster_site_of(known).settings
+            yield question(authority.check)
+            yield stack_question(images=settings.images, secrets=secrets_of(settings))
 
     def bring_up(self, known: Preflight) -> None:
         prepare(known)
@@ -219,22 +197,23 @@ class ClusterRemoval(HostRemoval):
 
     def list_deployed(self) -> str:
         """Return the parts of the stack that are present on the nodes, a line each."""
-        found = each_of(self._hosts, lambda _: _run_step("inspect", doing="list what is deployed"))
-        return "\n".join(filter(None, found))
+        found = each_of(self._hosts, lambda _: ask(question(ending.deployed)))
+        return "\n".join(line for lines in found for line in lines)
 
     def back_up(self, directory: str) -> str:
         """Dump the database into a directory on the node with the primary.
 
         Raises Refused, or CommandFailed.
         """
-        roles = each_of(self._hosts, lambda _: _run_step("primary", doing="find the primary"))
-        primaries = [host for host, role in zip(self._hosts, roles, strict=True) if role]
+        answers = each_of(self._hosts, lambda _: ask(question(ending.is_primary)))
+        primaries = [each for each, leads in zip(self._hosts, answers, strict=True) if leads]
         if len(primaries) != 1:
             raise Refused(
                 f"the cluster has {len(primaries)} primaries, and a dump needs exactly one: see "
                 "`infisical-iac status`, and run again once one PostgreSQL is the primary"
             )
-        each_of(primaries, lambda _: _run_step("backup", directory, doing="back up first"))
+        saving = question(ending.back_up, directory=directory)
+        each_of(primaries, lambda _: perform(saving, doing="back up first"))
         return primaries[0].name
 
     def remove(self, *, volumes: bool) -> None:
@@ -246,19 +225,20 @@ class ClusterRemoval(HostRemoval):
         asked = question(agent_removal.remove_stack)
         _on_each(self._hosts, lambda: perform(asked, doing="stop the timers"))
         # If an earlier run was killed while hosts left the swarm, no manager is left to stop them.
-        if _run_step("remove", doing="remove the services") == "removed":
+        if perform(question(ending.remove_services), doing="remove the services"):
             self._wait_for_containers_to_end()
         if volumes:
             self._leave()
             self._wait_for_containers_to_end()
-            _on_each(self._hosts, lambda: _run_step("volumes", doing="remove the volumes"))
+            volumes_removal = question(ending.remove_volumes)
+            _on_each(self._hosts, lambda: perform(volumes_removal, doing="remove the volumes"))
             asked = question(agent_removal.remove_everything)
             _on_each(self._hosts, lambda: perform(asked, doing="remove Infisical"))
 
     def _wait_for_containers_to_end(self) -> None:
-        _on_each(
-            self._hosts, lambda: _run_step("gone", doing="wait until the containers have stopped")
-        )
+        asked = question(ending.end_stack)
+        doing = "wait until the containers have stopped"
+        _on_each(self._hosts, lambda: perform(asked, doing=doing))
 
     def _leave(self) -> None:
         # One by one: all at once, most hosts would wait for a majority that is leaving too.
@@ -281,7 +261,3 @@ def _name_host_in_errors(host: Host) -> Iterator[None]:
         yield
     except CommandFailed as error:
         raise CommandFailed(f"{host.name}: {error}") from None
-
-
-def _run_step(*step: str, doing: str) -> str:
-    return run(script("destroy-cluster", *step), doing=doing)

@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from infisical_iac.agent import etcd
+from infisical_iac.agent.membership import SwarmState
 from infisical_iac.cluster.model import Cluster, Node
 from infisical_iac.cluster.settings import DATA_NODES
-from infisical_iac.cluster.swarm_state import SwarmState, swarm_question
+from infisical_iac.cluster.swarm_state import swarm_question
 from infisical_iac.core import connection
-from infisical_iac.core.agent import ask
+from infisical_iac.core.agent import ask, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script
 from infisical_iac.core.wording import join_names
 
 
@@ -140,17 +140,17 @@ def remove_lost_etcd(cluster: Cluster) -> None:
     ended = [f"etcd-{node.number}" for node in data] + [f"postgres-{n.number}" for n in others]
     for node in data:
         with connection.on(node.name):
-            run(
-                script("etcd", "abandon"),
+            perform(
+                question(etcd.abandon),
                 doing=f"record that the etcd of {node.name} is bootstrapped again",
             )
-    run(script("etcd", "stop", *ended), doing="remove the services of the lost etcd")
+    perform(question(etcd.stop, services=ended), doing="remove the services of the lost etcd")
     for node in others:
         with connection.on(node.name):
-            run(script("etcd", "ended"), doing=f"stop the PostgreSQL of {node.name}")
+            perform(question(etcd.end_postgres), doing=f"stop the PostgreSQL of {node.name}")
     for node in data:
         with connection.on(node.name):
-            run(script("etcd", "forget"), doing=f"remove the etcd of {node.name}")
+            perform(question(etcd.forget), doing=f"remove the etcd of {node.name}")
 
 
 def _read_state(name: str) -> SwarmState:
@@ -166,8 +166,9 @@ def _replace_member(cluster: Cluster, number: int, name: str) -> None:
     ]
     keeper = cluster.leader.name if cluster.leader.name in healthy or not healthy else healthy[0]
     with connection.on(keeper):
-        run(script("etcd", "stop", f"etcd-{number}"), doing=f"stop etcd-{number}")
+        stop = question(etcd.stop, services=[f"etcd-{number}"])
+        perform(stop, doing=f"stop etcd-{number}")
     with connection.on(name):
-        run(script("etcd", "forget"), doing=f"remove the earlier etcd of {name}")
+        perform(question(etcd.forget), doing=f"remove the earlier etcd of {name}")
     with connection.on(keeper):
-        run(script("etcd", "member", str(number)), doing=f"add {name} to etcd")
+        perform(question(etcd.replace_member, number=number), doing=f"add {name} to etcd")

@@ -11,10 +11,11 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.context import ctx_state, host
 
+from infisical_iac.agent.membership import SwarmMember, SwarmState
 from infisical_iac.cluster import etcd, model
 from infisical_iac.cluster.model import Cluster, Node, free_pool, is_converging
 from infisical_iac.cluster.settings import DATA_NODES
-from infisical_iac.cluster.swarm_state import SwarmMember, SwarmState, swarm_question
+from infisical_iac.cluster.swarm_state import swarm_question
 from infisical_iac.cluster.validation import refuse_malformed
 from infisical_iac.core.agent import ask
 from infisical_iac.core.connection import current, without_delay

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 from infisical_iac.agent.health import Running
+from infisical_iac.agent.membership import Joined, SwarmMember, SwarmState
+from infisical_iac.agent.node_health import Copy, ManagedNode
 from infisical_iac.cluster.settings import DATA_NODES
-from infisical_iac.cluster.swarm_state import Joined, SwarmMember, SwarmState
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.monitoring.health import HealthState
 
@@ -140,42 +141,6 @@ def free_pool(addresses: Iterable[str]) -> str:
     return next(
         (pool for pool in POOLS if not any(each in ip_network(pool) for each in taken)), POOLS[0]
     )
-
-
-@dataclass(frozen=True)
-class ManagedNode:
-    """A node as a manager sees it.
-
-    Attributes:
-        status: `ready` or `down`; `availability` is `active`, `pause` or `drain`.
-        manager: `leader`, `reachable` or `unreachable`; `-` of a worker.
-        number: the number of its data, as in `postgres-2`; 0 for a node without data.
-    """
-
-    name: str
-    status: str
-    availability: str
-    manager: str
-    number: int
-
-    @property
-    def trouble(self) -> str:
-        """Return the problem of the node, such as `down` or `drained`; empty if there is none."""
-        if self.status != "ready":
-            return self.status
-        if self.availability != "active":
-            return {"drain": "drained", "pause": "paused"}.get(self.availability, "")
-        return "unreachable as a manager" if self.manager == "unreachable" else ""
-
-
-@dataclass(frozen=True)
-class Copy:
-    """A standby as its primary sees it: `sync` is `sync`, `quorum`, `async` or `potential`."""
-
-    name: str
-    state: str
-    sync: str
-    behind: int
 
 
 @dataclass(frozen=True)

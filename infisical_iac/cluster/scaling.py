@@ -9,6 +9,7 @@ from typing import Literal
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
+from infisical_iac.agent import ending
 from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.dump import make_dump
 from infisical_iac.agent.proof_model import Before
@@ -21,7 +22,7 @@ from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import ClusterSite, cluster_site_of
 from infisical_iac.cluster.validation import refuse_scale_in, refuse_scale_out
 from infisical_iac.core import audit, journal
-from infisical_iac.core.agent import perform, question
+from infisical_iac.core.agent import ask, perform, question
 from infisical_iac.core.change import Change
 from infisical_iac.core.connection import current, with_others
 from infisical_iac.core.errors import CheckFailed
@@ -57,29 +58,25 @@ def end_swarm(stamp: str) -> list[str]:
     # The loop below makes other hosts the current one.
     keeper = host.name
     hosts = sorted(with_others(host), key=lambda each: each.name == keeper)
-    _step("services", doing="remove the cluster's services")
+    perform(question(ending.remove_services), doing="remove the cluster's services")
     for each in hosts:
         with current(each):
-            _step(
-                "containers",
-                doing=f"wait until the cluster's containers on {each.name} have stopped",
-            )
+            ask(question(ending.await_containers))
     kept = []
     for each in hosts:
         with current(each):
             swarm.leave()
             if each.name == keeper:
-                _step("names", doing=f"make Docker on {keeper} know its containers")
-            output = _step("data", stamp, doing=f"set the cluster's data on {each.name} aside")
-            kept += [f"Kept on {each.name}: {line}." for line in output.splitlines()]
+                names = question(ending.restore_names)
+                perform(names, doing=f"make Docker on {keeper} know its containers")
+            data = question(ending.remove_data, stamp=stamp)
+            volume = perform(data, doing=f"set the cluster's data on {each.name} aside")
+            kept += [f"Kept on {each.name}: volume {volume}."] if volume else []
             if each.name != keeper:
-                _step("forget", doing=f"remove the keys from {each.name}")
+                doing = f"remove the keys from {each.name}"
+                perform(question(ending.forget), doing=doing)
     membership.forget()
     return kept
-
-
-def _step(*arguments: str, doing: str) -> str:
-    return run(script("remove-cluster", *arguments), doing=doing)
 
 
 DIRECTORY = "/var/lib/infisical-scale"
@@ -157,9 +154,8 @@ def go_back(found: UnfinishedScaling, timeout: int, *, removing_cluster: bool = 
                 "data; `infisical-iac scale-out --undo` removes the cluster and keeps them."
             )
     else:
-        run(script("cluster-stack", "up"), doing="roll the services out")
-        command = script("cluster-stack", "wait", str(timeout))
-        _refuse_unhealthy(run(command, doing="wait for the services"))
+        stack.deploy()
+        _refuse_unhealthy(stack.await_services(timeout))
         sentences = [f"The cluster serves again, with {data}."]
     edge.open_on([each.name for each in with_others(host)])
     return [*sentences, *end(found.direction)]
@@ -330,7 +326,7 @@ def _move_out(site: ClusterSite, project: str) -> None:
 
 
 def _start(services: str) -> None:
-    run(script("cluster-stack", "part"), doing="start the cluster's services", stdin=services)
+    stack.deploy_part(services)
 
 
 @planned_operation

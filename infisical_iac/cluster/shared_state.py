@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from pyinfra.api.deploy import deploy
 
+from infisical_iac.agent import shared_state as agent_state
+from infisical_iac.agent.membership import SwarmState
 from infisical_iac.cluster import membership
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core import connection, journal
+from infisical_iac.core.agent import ask, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script
 
 
 @dataclass(frozen=True)
@@ -135,19 +135,18 @@ def spread(cluster: Cluster) -> tuple[str, ...]:
         return ()
     # First, so that the host is still the leader if this run is killed here.
     _record_leadership(desired.serial)
-    state = run(script("share", "give"), doing=f"read the state of {cluster.leader.name}")
+    shared = ask(question(agent_state.give))
     for name in desired.to:
         with connection.on(name):
-            run(
-                script("share", "take", str(desired.serial)),
+            perform(
+                question(agent_state.take, shared=shared, serial=desired.serial),
                 doing=f"bring the state of {cluster.leader.name} to {name}",
-                stdin=state,
             )
     return desired.to
 
 
 def _record_leadership(serial: int) -> None:
-    run(script("share", "lead", str(serial)), doing="record that the host is the leader")
+    perform(question(agent_state.lead, serial=serial), doing="record that the host is the leader")
 
 
 def _observed_states(cluster: Cluster) -> Mapping[str, SwarmState]:

@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 from pyinfra.context import host
 
 from infisical_iac.agent.maintenance import await_health, await_node, check_spare, reload_engine
+from infisical_iac.agent.swarm_stack import ClusterStackState
 from infisical_iac.cluster import membership, shared_state, swarm, validation
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.stack_file import (
@@ -23,7 +24,7 @@ from infisical_iac.cluster.stack_file import (
     secrets_of,
 )
 from infisical_iac.cluster.stack_plan import DesiredStack, Level
-from infisical_iac.cluster.stack_state import ClusterStackState, stack_question
+from infisical_iac.cluster.stack_state import stack_question
 from infisical_iac.core import connection, journal, units
 from infisical_iac.core.agent import ask, inspect, perform, question
 from infisical_iac.core.change import Change, UpToDate

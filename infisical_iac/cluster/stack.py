@@ -3,15 +3,19 @@
 The leader rolls it out part by part, and detects rollbacks of the Swarm.
 """
 
-import json
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from time import sleep
 
-from pyinfra.context import host
-
+from infisical_iac.agent import database, patroni, rollout, tasks
+from infisical_iac.agent import etcd as agent_etcd
+from infisical_iac.agent import networks as agent_networks
+from infisical_iac.agent import services as agent_services
+from infisical_iac.agent.maintenance import DataCounts, count_data
+from infisical_iac.agent.patroni import PatroniState
+from infisical_iac.agent.swarm_stack import ClusterStackState
+from infisical_iac.agent.tasks import Task
 from infisical_iac.change import releases
 from infisical_iac.cluster import etcd, stack_file, stack_plan
 from infisical_iac.cluster import site as cluster_site
@@ -21,24 +25,16 @@ from infisical_iac.cluster.stack_file import secrets_of
 from infisical_iac.cluster.stack_plan import Configuration, DesiredStack, Level
 from infisical_iac.cluster.stack_state import (
     RECORD,
-    ClusterStackState,
-    NodeTasks,
-    PatroniState,
-    Task,
-    hashes,
-    keys_of,
-    parse_patroni,
     record_text,
 )
 from infisical_iac.core import connection, files, journal
-from infisical_iac.core.agent import ask
+from infisical_iac.core.agent import ask, inspect, perform, question
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, Refused
 from infisical_iac.core.files import File
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
-from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
 from infisical_iac.stack import compose, session
@@ -93,11 +89,10 @@ def node_tasks(site: ClusterSite) -> Commands:
     health check only shows that Infisical answers.
     """
     text = desired_stack(site, ClusterStackState()).text
-    tasks: tuple[Task, ...] = host.get_fact(NodeTasks)
-    stuck = stack_file.find_stuck(tasks, text)
+    found = inspect(question(tasks.inspect))
+    stuck = stack_file.find_stuck(found, text)
     if stuck:
-        output = run(script("node-tasks", "attached"), doing="read the networks of the services")
-        stuck = stack_file.find_stuck(tasks, text, stack_file.parse_attached(output))
+        stuck = stack_file.find_stuck(found, text, ask(question(tasks.list_attached)))
     yield from decide_tasks(stuck)
 
 
@@ -108,8 +103,8 @@ def decide_tasks(stuck: Mapping[Task, str]) -> Commands:
         return
     for task, reason in stuck.items():
         yield Change("~", f"container {task.service}", reason)
-    freeing = script("node-tasks", "free", *(task.id for task in stuck))
-    yield step(run, freeing, doing="free the node's stuck tasks")
+    freeing = question(tasks.free, containers=[task.id for task in stuck])
+    yield step(perform, freeing, doing="free the node's stuck tasks")
 
 
 @planned_operation
@@ -226,9 +221,9 @@ def _recreate_networks(site: ClusterSite) -> None:
     )
     text = stack_file.with_networks(run(f"cat {STACK_FILE}", doing="read stack.yaml"), desired)
     users = stack_file.network_users(text, names)
-    services = " ".join(f"infisical_{name}" for name in sorted(users))
-    remove = script("cluster-networks", "remove", services, " ".join(sorted(names)))
-    run(remove, doing="remove the networks")
+    services = [f"infisical_{name}" for name in sorted(users)]
+    remove = question(agent_networks.remove, services=services, networks=sorted(names))
+    perform(remove, doing="remove the networks")
     asked: dict[str, str] = {}
     databases = stack_plan.databases(text)
     # Databases first: the services that use them would otherwise restart again and again.
@@ -237,7 +232,7 @@ def _recreate_networks(site: ClusterSite) -> None:
             timeout = 2 * site.settings.stack.start_timeout
             asked |= roll_out_part(text, part, timeout)
         if part & databases:
-            run(script("cluster-networks", "await_master", "120"), doing="wait for Redis")
+            ask(question(agent_networks.await_master, seconds=120))
     wait_for_majority()
     write(RECORD, record_text(stack_plan.renew_record(before, asked, users)))
 
@@ -256,7 +251,8 @@ def merge_configuration(found: PatroniState, desired: Configuration) -> int:
     """
     changes = stack_plan.build_patroni_patch(found, desired)
     if changes:
-        _do("configure", json.dumps(changes), doing="change Patroni's configuration")
+        sent = question(patroni.configure, changes=changes)
+        perform(sent, doing="change Patroni's configuration")
     if "postgresql" not in changes:
         return 0
     # Each member reads the configuration every `loop_wait` seconds, the old value or the new one.
@@ -264,7 +260,7 @@ def merge_configuration(found: PatroniState, desired: Configuration) -> int:
     return 2 * max(wait if isinstance(wait, int) else _LOOP_WAIT for wait in waits)
 
 
-def restart_waiting(seconds: int, again: Sequence[str]) -> None:
+def restart_waiting(seconds: int, again: DataCounts) -> None:
     """Restart each PostgreSQL that waits for a restart, one after the other.
 
     The primary is the last and stays the primary: nothing can be written for the seconds of its
@@ -272,26 +268,14 @@ def restart_waiting(seconds: int, again: Sequence[str]) -> None:
 
     Args:
         seconds: how long to wait until the members know that they need a restart.
-        again: the arguments with which the script `cluster-stack` waits for all data services
-            after each restart.
+        again: how many data services must be healthy after each restart.
     """
     sleep(seconds)
     for _ in range(_ROUNDS):
-        for name in parse_patroni(_do("patroni", doing="ask Patroni").splitlines()).waiting:
-            _do("restart", name, doing=f"restart PostgreSQL, {name}")
-            _do(*again, doing=f"wait until {name} is back before the next restart")
-
-
-def _do(*step: str, doing: str, stdin: str | None = None) -> str:
-    return run(script("cluster-stack", *step), doing=doing, stdin=stdin)
-
-
-# A node that was killed while it led a rotation keeps these files, as it needs them to end that.
-_FORGET = """\
-test -e /var/lib/infisical-rotation/state ||
-    test "$(sha256sum </etc/infisical/keys/postgres_password)" != {} ||
-    rm -f /etc/infisical/keys/postgres_password.old /etc/infisical/keys/postgres_password.next"""
-_HASH = "sha256sum </etc/infisical/keys/postgres_password"
+        for name in ask(question(patroni.inspect)).waiting:
+            restart = question(patroni.restart, member=name)
+            perform(restart, doing=f"restart PostgreSQL, {name}")
+            await_data(again)
 
 
 def reopen_database(cluster: Cluster) -> None:
@@ -299,13 +283,13 @@ def reopen_database(cluster: Cluster) -> None:
 
     Then every connected node with that password removes the old or next one. Raises CommandFailed.
     """
-    if run(script("reopen"), doing="check that the database accepts the password") != "known":
+    if not perform(question(database.reopen), doing="make the database accept the password"):
         return
-    known = shlex.quote(run(_HASH, doing="hash the password"))
+    dropping = question(database.drop_other_passwords, hash=ask(question(database.password_hash)))
     for node in cluster.connected_nodes:
         if node.number:
             with connection.on(node.name):
-                run(_FORGET.format(known), doing="remove the other password of an ended rotation")
+                perform(dropping, doing="remove the other password of an ended rotation")
 
 
 CONFIGS = "/etc/infisical/stack"
@@ -313,9 +297,9 @@ CONFIGS = "/etc/infisical/stack"
 # templates/cluster/stack/infisical.yaml.j2, so that Swarm acts on it first.
 TOLERATED = 360
 # Seconds that a restarted data node may need to rejoin the others.
-_AGAIN_SECONDS = "180"
+_AGAIN_SECONDS = 180
 # A majority of three members of etcd and of PostgreSQL: without it nothing can be written.
-_MOST = ("2", "2")
+_MOST = DataCounts(2, 2)
 
 
 def roll_out(site: ClusterSite) -> None:
@@ -329,7 +313,7 @@ def roll_out(site: ClusterSite) -> None:
     for level in stack_plan.levels_ahead(found):
         # An etcd that is bootstrapped again has the addresses of the level already.
         if changes_to_tls and level > Level.OFFERED and not site.cluster.is_etcd_reset:
-            run(script("etcd", "secure"), doing="make etcd's members use TLS")
+            perform(question(agent_etcd.secure), doing="make etcd's members use TLS")
         _roll_out(replace(site, tls=level))
         site = replace(site, cluster=replace(site.cluster, is_etcd_reset=False))
 
@@ -337,8 +321,7 @@ def roll_out(site: ClusterSite) -> None:
 def _roll_out(site: ClusterSite) -> None:
     before, desired = _prepare(site)
     old = run(f"cat {STACK_FILE} 2>/dev/null || true", doing=f"read {STACK_FILE}")
-    check = script("cluster-stack", "check", "{}").replace("'{}'", "{}")
-    write(STACK_FILE, desired.text, mode="600", check=check)
+    perform(question(rollout.store, text=desired.text), doing=f"write {STACK_FILE}")
     _try_again(before)
     timeout = _timeout(site.settings, first=not before.services)
     first = stack_plan.choose_first(before, desired, site.cluster)
@@ -346,11 +329,10 @@ def _roll_out(site: ClusterSite) -> None:
         etcd.remove_lost_etcd(site.cluster)
     if first:
         roll_out_part(desired.text, first, timeout, before.nodes)
-        run(script("etcd", "led", _AGAIN_SECONDS), doing="wait for a primary")
+        ask(question(agent_etcd.await_primary, seconds=_AGAIN_SECONDS))
     together = stack_plan.changing_together(before, site.tls)
     stages = stack_plan.plan_stages(before, desired, first | together)
-    counts = _do("data", doing="list the data services")
-    again = ("again", _AGAIN_SECONDS, *counts.split())
+    again = ask(question(count_data))
     # First, as this configuration decides whether writes acknowledged during the roll-out are kept.
     seconds = merge_configuration(before.patroni, desired.patroni())
     if together := together - first:
@@ -359,8 +341,8 @@ def _roll_out(site: ClusterSite) -> None:
         asked = roll_out_part(desired.text, names, timeout, before.nodes)
         _refuse_rollback(site, asked, old)
         # As many as before: members that were unhealthy before may need this roll-out to recover.
-        _do(*again, doing="wait for the data node before the next one changes")
-    asked = hashes(_do("up", doing="roll the services out"))
+        await_data(again)
+    asked = deploy()
     _await(timeout)
     wait_for_majority()
     after = _refuse_rollback(site, asked, old)
@@ -371,7 +353,24 @@ def _roll_out(site: ClusterSite) -> None:
     write(RECORD, record_text(stack_plan.make_record(after, desired, asked)))
     _try_again(after)
     kept = [*desired.secrets, *desired.configs]
-    _do("clean", *kept, doing="remove what the roll-out replaced")
+    perform(question(rollout.clean, kept=kept), doing="remove what the roll-out replaced")
+
+
+def deploy() -> dict[str, str]:
+    """Roll out stack.yaml, and return the hash of each service as requested."""
+    return perform(question(rollout.deploy), doing="roll the services out")
+
+
+def await_data(counts: DataCounts) -> None:
+    """Wait until that many members of etcd and PostgreSQLs are healthy. Raises CommandFailed."""
+    ask(
+        question(
+            rollout.await_data,
+            seconds=_AGAIN_SECONDS,
+            etcd=counts.etcd,
+            postgres=counts.postgres,
+        )
+    )
 
 
 def start_databases(site: ClusterSite) -> None:
@@ -397,7 +396,8 @@ def _prepare(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
 
     Raises CheckFailed if the Swarm has no majority.
     """
-    _do("secrets", keys_of(secrets_of(site.settings)), doing="make the stack's secrets")
+    secrets = question(rollout.make_secrets, secrets=secrets_of(site.settings))
+    perform(secrets, doing="make the stack's secrets")
     # Read again: earlier steps may have added images, keys and nodes.
     before = read_stack_again(site)
     if not before.manager:
@@ -425,14 +425,26 @@ def roll_out_part(
     Returns the hash of each service as requested. Raises CheckFailed.
     """
     part = stack_plan.select_services(text, names, nodes)
-    asked = hashes(_do("part", doing="roll a part of the services out", stdin=part))
+    asked = deploy_part(part)
     _await(timeout, names)
     return asked
 
 
+def deploy_part(text: str) -> dict[str, str]:
+    """Roll out the services of a Compose file, and return the hash of each as requested."""
+    part = question(rollout.deploy_part, text=text)
+    return perform(part, doing="roll a part of the services out")
+
+
 def wait_for_majority() -> None:
     """Wait until a majority of etcd and of PostgreSQL is healthy. Raises CommandFailed."""
-    _do("again", _AGAIN_SECONDS, *_MOST, doing="wait for a majority of the data services")
+    await_data(_MOST)
+
+
+def await_services(timeout: int, names: Iterable[str] = ()) -> str:
+    """Wait until services run, or all of them; return those that don't run, empty for none."""
+    named = [f"infisical_{name}" for name in sorted(names)]
+    return ask(question(rollout.await_services, seconds=timeout, services=named))
 
 
 def _timeout(settings: Settings, *, first: bool) -> int:
@@ -447,8 +459,7 @@ def _timeout(settings: Settings, *, first: bool) -> int:
 
 
 def _await(timeout: int, names: Iterable[str] = ()) -> None:
-    named = [f"infisical_{name}" for name in sorted(names)]
-    unhealthy = _do("wait", str(timeout), *named, doing="wait for the stack")
+    unhealthy = await_services(timeout, names)
     if unhealthy:
         hint = ""
         if "Read-only file system" in unhealthy:
@@ -458,7 +469,7 @@ def _await(timeout: int, names: Iterable[str] = ()) -> None:
 
 def _try_again(found: ClusterStackState) -> None:
     if any(each.waiting or each.running < each.desired for each in found.services.values()):
-        _do("retry", doing="make Swarm retry the tasks that wait")
+        perform(question(rollout.retry), doing="make Swarm retry the tasks that wait")
 
 
 def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> ClusterStackState:
@@ -472,7 +483,8 @@ def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> C
         return found
     if old:
         write(STACK_FILE, f"{old}\n", mode="600")
-    why = "".join(_do("why", f"infisical_{name}", doing="read the reason") for name in back)
+    reasons = (question(agent_services.explain, service=f"infisical_{name}") for name in back)
+    why = "".join(map(ask, reasons))
     raise CheckFailed(
         f"{join_names(back)} did not become healthy, so Swarm restored the previous "
         f"configuration, which serves:\n{why}"

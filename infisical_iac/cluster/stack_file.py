@@ -10,10 +10,11 @@ from typing import Any
 
 import yaml
 
+from infisical_iac.agent.swarm_stack import Network
+from infisical_iac.agent.tasks import Task
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.stack_plan import Level
-from infisical_iac.cluster.stack_state import STACK, Network, Task
 from infisical_iac.core.change import Change
 from infisical_iac.core.rendering import digest, template
 from infisical_iac.core.settings import Settings
@@ -26,7 +27,7 @@ from infisical_iac.stack.compose import redis_maxmemory_mb, shared_values
 from infisical_iac.stack.model import parse_compose
 
 # SECRETS: the purpose → the keys in /etc/infisical/keys that the secret holds, each as a line
-# `NAME=value` with the key's name in capitals, or a file of certificates.sh in /etc/infisical.
+# `NAME=value` with the key's name in capitals, or a certificate in /etc/infisical.
 _CERTIFIED = ("etcd", "postgres", "redis", "sentinel")
 SECRETS = {
     "infisical_env": ("encryption_key", "auth_secret", "postgres_password", "redis_password"),
@@ -95,8 +96,8 @@ def render_stack_file(settings: Settings, machine: MachineState, inputs: StackIn
         # If each node runs a replica, there is no room for a new one next to the old ones.
         order="start-first" if replicas < len(cluster.nodes) else "stop-first",
         memory=lambda size: f"{mebibytes(size)}M",
-        # scripts/cluster/cluster-stack.sh waits for longer than an interval and a check, and
-        # readiness.sh for as long as two of them: tests/unit/stack/test_health_intervals.py.
+        # agent/swarm_stack.py waits for longer than an interval and a check, and
+        # agent/tasks.py for as long as two of them: tests/unit/stack/test_health_intervals.py.
         interval=15 if values["start_interval"] else 5,
         caddy=settings.stack.runs_caddy,
         extra_ca=bool(settings.instance.extra_ca),
@@ -164,18 +165,6 @@ def find_stuck(
     """
     whole, known = parse_compose(text), attached or {}
     return {task: reason for task in tasks if (reason := _reason(task, whole, known))}
-
-
-def parse_attached(output: str) -> dict[str, frozenset[str]]:
-    """Return the networks of each service from what node-tasks.sh prints; a worker knows none."""
-    rows = [line.split() for line in output.splitlines()]
-    return {
-        row[1].removeprefix(STACK): frozenset(
-            each[2] for each in rows if each[:2] == ["attached", row[1]]
-        )
-        for row in rows
-        if row[:1] == ["service"]
-    }
 
 
 def _reason(task: Task, whole: dict[str, Any], known: Mapping[str, frozenset[str]]) -> str:

@@ -17,8 +17,9 @@ from typing import Any
 
 import yaml
 
+from infisical_iac.agent.patroni import PatroniState
+from infisical_iac.agent.swarm_stack import ClusterStackState, Recorded
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.stack_state import ClusterStackState, PatroniState, Recorded
 from infisical_iac.core.change import Change
 from infisical_iac.stack.model import parse_compose
 

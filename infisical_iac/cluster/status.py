@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from infisical_iac.agent.health import Running
+from infisical_iac.agent.node_health import ManagedNode
 from infisical_iac.backup.record import is_late
 from infisical_iac.backup.settings import BackupSettings
-from infisical_iac.cluster.model import ManagedNode, Nodes
+from infisical_iac.cluster.model import Nodes
 from infisical_iac.cluster.settings import DATA_NODES, ClusterSettings
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.core.audit_entries import merge_runs
@@ -129,7 +130,7 @@ def _targets(record: str, *, only_failed: bool = False) -> set[str]:
 
 # A standby may be this far behind a writing primary and still counts as following.
 _BEHIND_BYTES = 16 * 1024**2
-# The time before its end at which certificates.sh renews a certificate of the cluster. The end of
+# The time before its end at which the agent renews a certificate of the cluster. The end of
 # the served certificate is assessed in stack/ingress.py.
 _RENEWED_BEFORE = timedelta(days=60)
 

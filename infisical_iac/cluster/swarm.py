@@ -7,30 +7,20 @@ from functools import partial
 
 from pyinfra.api.deploy import deploy
 
+from infisical_iac.agent import joining
+from infisical_iac.agent.membership import ETCD, JOINED, LACKS, SwarmMember, SwarmState
+from infisical_iac.agent.swarm import HOST, NUMBER
 from infisical_iac.cluster import etcd, shared_state
 from infisical_iac.cluster.model import Cluster, Node
-from infisical_iac.cluster.swarm_state import (
-    ETCD,
-    HANDING_OVER,
-    HOST,
-    JOINED,
-    LACKS,
-    NUMBER,
-    PROGRAM,
-    UNIT,
-    UNIT_FILE,
-    SwarmMember,
-    SwarmState,
-    swarm_question,
-)
+from infisical_iac.cluster.swarm_state import FORMER, HANDING_OVER, UNIT, swarm_question
 from infisical_iac.core import connection, journal, units
-from infisical_iac.core.agent import ask
+from infisical_iac.core.agent import ask, perform, question
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, CommandFailed
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
-from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script, script_file, template
+from infisical_iac.core.remote import remove, run
+from infisical_iac.core.rendering import script_file
 
 # Lifetime of a node's certificate, which identifies it to the others; Swarm renews it in time.
 CERTIFICATE_HOURS = 30 * 24
@@ -120,7 +110,6 @@ def with_members(
 
 
 KEY_FILE = "/etc/infisical/keys/swarm_unlock_key"
-_HOURS = str(CERTIFICATE_HOURS)
 
 
 @planned_operation
@@ -138,15 +127,18 @@ def decide_initialization(cluster: Cluster, there: SwarmState) -> Commands:
         kept = " and keeps its PostgreSQL data; its etcd and Redis start empty"
         why = f"{cluster.me.name} is its first manager{kept if cluster.holders else ''}"
         yield Change("+", "swarm", why)
-        begin = script("swarm", "begin", cluster.me.address, cluster.pool, _HOURS)
-        yield step(run, begin, doing="create the swarm")
+        begin = question(
+            joining.begin, address=cluster.me.address, pool=cluster.pool, hours=CERTIFICATE_HOURS
+        )
+        yield step(perform, begin, doing="create the swarm")
         return
     differing = differing_settings(there)
     if there.mark != there.swarm:
         differing.append("its id on the host")
     if differing:
         yield Change("~", "swarm", ", ".join(differing))
-        yield step(run, script("swarm", "configure", _HOURS), doing="set the swarm's settings")
+        configure = question(joining.configure, hours=CERTIFICATE_HOURS)
+        yield step(perform, configure, doing="set the swarm's settings")
     else:
         yield UpToDate("the swarm exists and is locked")
 
@@ -224,6 +216,9 @@ def _plan_unlock_unit(cluster: Cluster, there: SwarmState, programs: Sequence[Fi
         yield step(_keep_key, cluster)
     yield from units.install(programs, there.files, there.units)
     yield from units.bring_up([UNIT], there.units)
+    if FORMER in there.files:
+        yield Change("-", FORMER, "the agent does its work")
+        yield step(remove, FORMER, doing=f"remove {FORMER}")
 
 
 def leave() -> None:
@@ -231,7 +226,7 @@ def leave() -> None:
 
     The swarm ends with the last host that leaves. Raises CommandFailed.
     """
-    run(script("swarm", "leave"), doing="take the host out of the swarm")
+    perform(question(joining.leave), doing="take the host out of the swarm")
 
 
 def _observe_current(cluster: Cluster) -> SwarmState:
@@ -244,33 +239,39 @@ def _join(cluster: Cluster) -> None:
     me = cluster.me
     role = "manager" if me.manager else "worker"
     with connection.on(cluster.leader.name):
-        swarm = run(script("swarm", "id"), doing="read the swarm's id").split()[0]
-        token = run(script("swarm", "token", role), doing="read the token to join with")
+        swarm, _ = ask(question(joining.ids))
+        token = ask(question(joining.token, role=role))
     leader = cluster.leader.address
     there = f"[{leader}]:2377" if ":" in leader else f"{leader}:2377"
-    run(
-        script("swarm", "join", me.address, there, *([] if me.member else ["again"])),
+    perform(
+        question(
+            joining.join,
+            address=me.address,
+            remote=there,
+            swarm=swarm,
+            token=token,
+            again=me.member is None,
+        ),
         doing=f"bring {me.name} into the swarm of {cluster.leader.name} at {there}",
-        stdin=f"{swarm}\n{token}",
     )
 
 
 def _unlock(cluster: Cluster) -> None:
     doing = f"unlock the swarm on {cluster.me.name}"
-    unlock = partial(run, script("swarm", "unlock"), doing=doing)
+    unlock = partial(perform, question(joining.unlock), doing=doing)
     try:
         # The key may have been rotated while the host was unreachable: its old one still works.
         unlock()
     except CommandFailed:
         _keep_key(cluster)
         unlock()
-    run(script("swarm", "ready", "60"), doing=f"wait for {cluster.me.name} in the swarm")
+    ask(question(joining.await_active, seconds=60))
 
 
 def _keep_key(cluster: Cluster) -> None:
     with connection.on(cluster.leader.name):
-        key = run(script("swarm", "key"), doing="read the swarm's key")
-    run(script("swarm", "keep"), doing="keep the swarm's key", stdin=key)
+        key = ask(question(joining.key))
+    perform(question(joining.keep, secret=key), doing="keep the swarm's key")
 
 
 def _apply_node_roles(cluster: Cluster) -> None:
@@ -283,7 +284,7 @@ def _apply_node_roles(cluster: Cluster) -> None:
         _node(each)
     if now.gone:
         # First: once the nodes are removed, no later run would know that the keys need rotation.
-        run(script("swarm", "rotate"), doing="rotate the swarm's tokens and key")
+        perform(question(joining.rotate), doing="rotate the swarm's tokens and key")
     for each in removals(now):
         _node(each)
 
@@ -291,7 +292,7 @@ def _apply_node_roles(cluster: Cluster) -> None:
 def _id(node: Node) -> str:
     """Return the node's ID in the swarm; empty if it has not joined."""
     with connection.on(node.name):
-        return "".join(run(script("swarm", "id"), doing=f"read the id of {node.name}").split()[-1:])
+        return ask(question(joining.ids))[1]
 
 
 def _node(update: Update) -> None:
@@ -299,10 +300,9 @@ def _node(update: Update) -> None:
 
 
 def programs() -> Iterator[File]:
-    """Yield the programs that unlock Docker at its start, and hand over the primary at its stop."""
-    yield File(PROGRAM, script_file("swarm-unlock"))
+    """Yield the unit that unlocks Docker at its start, and hands over the primary at its stop."""
     yield File(HANDING_OVER, script_file("hand-over"))
-    yield File(UNIT_FILE, template(UNIT, script=PROGRAM, handing_over=HANDING_OVER))
+    yield units.unit_file(UNIT, handing_over=HANDING_OVER)
 
 
 @deploy("Swarm")

@@ -29,13 +29,13 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from infisical_iac.agent import host_key, volume
+from infisical_iac.agent import host_key, swarm, volume
+from infisical_iac.agent.swarm import ClusterReport
 from infisical_iac.core import atomic
 from infisical_iac.core.agent import Send, ask, perform, question
 from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, Unreachable, UserError
 from infisical_iac.core.host_keys import name_in_known_hosts
 from infisical_iac.core.own_repository import INVENTORY, KNOWN_HOSTS
-from infisical_iac.core.rendering import script
 
 _CONNECT_SECONDS = 10
 _PAUSE_SECONDS = 2.0
@@ -313,9 +313,10 @@ class RemoteExecutor:
                 code="refused.volume",
             )
 
-    def read_cluster(self, login: Login) -> str:
-        """Return a cluster node's report on the others: see `scripts/cluster/others.sh`."""
-        return self._run(login, script("others"), doing=f"read the cluster's state on {login}")
+    def read_cluster(self, login: Login) -> ClusterReport:
+        """Return a node's report on its cluster, empty if it is no manager of a swarm."""
+        send = self._send(login, doing=f"read the cluster's state on {login}")
+        return ask(question(swarm.report), send)
 
     def stop_docker(self, login: Login) -> None:
         """Stop Docker, and with it Infisical, if it is installed."""

@@ -10,16 +10,16 @@ A cluster's node is replaced only if the other nodes can do without it; they hav
 addresses stay, its volume is set aside, and `apply` joins the new server to the cluster.
 """
 
-import json
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from hcloud.servers import BoundServer
 from hcloud.volumes import BoundVolume
 
+from infisical_iac.agent.swarm import ClusterReport
 from infisical_iac.core.errors import Refused, Unreachable
 from infisical_iac.hetzner import api, plan, remote
 from infisical_iac.hetzner.edge import LoadBalancer
@@ -452,7 +452,7 @@ def check_others(node: CloudNode, executor: RemoteExecutor) -> None:
         )
     reports = [executor.read_cluster(server.login) for server in alive]
     # Prefer a report that includes the state of the databases.
-    report = next((each for each in reports if "\npatroni {" in f"\n{each}"), reports[0])
+    report = next((each for each in reports if each.postgres is not None), reports[0])
     if reason := explain_need(report, name):
         raise Refused(
             f"the cluster can't do without {name}: {reason}; nothing was done",
@@ -489,38 +489,24 @@ def _turn_off(node: CloudNode, executor: RemoteExecutor) -> None:
     turn_off(server.found, polls=_MOST_POLLS)
 
 
-class SwarmNode(NamedTuple):
-    """A node as the Swarm reports it; `number` and `vote` are `-` for none."""
-
-    name: str
-    number: str
-    state: str
-    vote: str
-
-
-def explain_need(report: str, name: str) -> str:
+def explain_need(report: ClusterReport, name: str) -> str:
     """Return the reason why the cluster needs the node `name`; empty if it does not.
 
-    `report` is what `scripts/cluster/others.sh` printed on another node.
+    `report` is another node's.
     """
-    lines = [line.partition(" ") for line in report.splitlines()]
-    rest = {kind: rest for kind, _, rest in lines}
-    nodes = [SwarmNode(*each.split()) for kind, _, each in lines if kind == "node"]
-    voting = [each for each in nodes if each.vote != "-"]
+    voting = [each for each in report.nodes if each.vote]
     others = [each for each in voting if each.name != name and each.vote == "reachable"]
     if voting and 2 * len(others) <= len(voting):
         return f"{len(others)} of {len(voting)} managers would be left, which is not a majority"
-    if rest.get("databases", "0") == "0":
+    if not report.databases:
         return ""
-    try:
-        found = json.loads(rest.get("patroni", ""))["members"]
-    except (ValueError, KeyError):
+    if report.postgres is None:
         return "no other node reports the state of PostgreSQL"
-    numbers = {each.number for each in nodes if each.name == name}
-    left = [each for each in found if each["name"].rpartition("-")[2] not in numbers]
-    unhealthy = [each["name"] for each in left if each["state"] not in _HEALTHY]
+    numbers = {str(each.number) for each in report.nodes if each.name == name}
+    left = [each for each in report.postgres if each.name.rpartition("-")[2] not in numbers]
+    unhealthy = [each.name for each in left if each.state not in _HEALTHY]
     if unhealthy:
         return f"{', '.join(unhealthy)} would be needed, and is not healthy"
-    if not any(each["role"] in _COMPLETE for each in left):
+    if not any(each.role in _COMPLETE for each in left):
         return "no other node has all writes that were acknowledged"
     return ""

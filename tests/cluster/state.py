@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from infisical_iac.cluster.swarm_state import ETCD, JOINED
+from infisical_iac.agent.membership import ETCD, JOINED
 
 # The parts by name, and the state of each.
 State = Mapping[str, str]

@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 
+from infisical_iac.agent import redis_passwords
+from infisical_iac.agent.runner import Output
 from infisical_iac.cluster.stack_plan import Level
-from infisical_iac.core.rendering import script, template
+from infisical_iac.core.rendering import template
 from tests.ports import free_port
-from tests.unit.fake_programs import fake_docker, run_with
+from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
 
 from .services import port_open, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 OLD, NEW = "old-obviously-fake", "new-obviously-fake"
-# The commands of both containers run in the shell of this machine.
-DOCKER = """
-"volume inspect"*) echo "$HOST/${last#infisical_}" ;;
-"exec --interactive"*)
-    shift 5
-    text=$(echo "$1" | sed "s,/run/secrets/env,$HOST/env,")
-    shift
-    exec sh -c "$text" "$@"
-    ;;
-"""
-RUNNING = "redis / infisical_redis-1/ Up\nsentinel / infisical_sentinel-1/ Up\n"
+VOLUMES = {"redis": "redis-replica", "sentinel": "sentinel"}
+
+
+class Docker(FakeRunner):
+    """A Docker whose containers' commands run in the shell of this machine."""
+
+    cli = ""
+
+    def run(self, words: Sequence[str], *, stdin: str = "", **_: Any) -> Output:
+        match [*words]:
+            case ["docker", "volume", "inspect", *_, name]:
+                place = f"/{name.removeprefix('infisical_')}"
+                return Output(0, json.dumps({"Mountpoint": place}))
+            case ["docker", "exec", "--interactive", _, *command]:
+                inside = [each.replace("/run/secrets/env", f"{self.root}/env") for each in command]
+                done = subprocess.run(
+                    inside,
+                    input=stdin,
+                    capture_output=True,
+                    text=True,
+                    env={**os.environ, "CLI": self.cli},
+                )
+                return Output(done.returncode, done.stdout, done.stderr)
+        return super().run(words, stdin=stdin)
 
 
 class Host:
@@ -42,12 +59,10 @@ class Host:
         self.directory = directory
         self.ports = {"redis": free_port(), "sentinel": free_port()}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        for name in ("redis-replica", "sentinel", "keys"):
-            (directory / name).mkdir()
+        for name in ("redis-replica", "sentinel", "etc/infisical/keys"):
+            (directory / name).mkdir(parents=True)
         self._certify()
-        fake_docker(directory / "bin", DOCKER)
-        (directory / "docker ps --all").write_text(RUNNING)
-        (directory / "docker ps --quiet").write_text("redis\nsentinel\n")
+        self.is_running = True
 
     @property
     def _cli(self) -> str:
@@ -100,18 +115,36 @@ class Host:
             process.wait(timeout=10)
         self._running.clear()
 
-    def passwords(self, *arguments: str) -> str:
-        """Return the output of the rotation's script."""
-        command = script("redis-passwords", *arguments)
-        command = command.replace("root=/etc/infisical", f"root={self.directory}")
-        for port, own in ((" 26379 ", "sentinel"), (" 6379 ", "redis")):
-            command = command.replace(port, f" {self.ports[own]} ")
-        done = run_with(self.directory / "bin", command, HOST=str(self.directory), CLI=self._cli)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    @property
+    def docker(self) -> Docker:
+        """The host's Docker."""
+        state = "running" if self.is_running else "exited"
+        containers = (
+            docker_container(name, swarm=f"infisical_{name}-1", state=state) for name in VOLUMES
+        )
+        made = Docker(self.directory, answers=docker_answers(*containers))
+        object.__setattr__(made, "cli", self._cli)
+        return made
+
+    def hashes(self) -> list[str]:
+        return redis_passwords.hashes(self.docker)
+
+    def admit_all(self) -> None:
+        with self._own_ports():
+            redis_passwords.admit(self.docker, hashes=self.hashes())
+
+    def accept_only(self, hash: str) -> None:
+        with self._own_ports():
+            redis_passwords.accept_only(self.docker, hash=hash)
+
+    @contextmanager
+    def _own_ports(self) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(redis_passwords, "_PORTS", self.ports)
+            yield
 
     def key(self, suffix: str, password: str) -> None:
-        (self.directory / "keys" / f"redis_password{suffix}").write_text(password)
+        (self.directory / f"etc/infisical/keys/redis_password{suffix}").write_text(password)
 
     def list_accepted(self) -> dict[str, list[str]]:
         """Return the passwords that Redis and the sentinel accept."""
@@ -147,23 +180,23 @@ BOTH = {"redis": [OLD, NEW], "sentinel": [OLD, NEW]}
 @pytest.mark.long
 def test_both_passwords_work_from_admit_to_only_through_every_start(host: Host) -> None:
     assert host.list_accepted() == {"redis": [OLD], "sentinel": [OLD]}
-    hashes = host.passwords("hashes").split()
-    host.passwords("admit", *hashes)
+    hashes = host.hashes()
+    host.admit_all()
     assert host.list_accepted() == BOTH
     for secret in (OLD, NEW):
         host.start(secret)
         assert host.list_accepted() == BOTH
     host.key("", NEW)
-    new = host.passwords("hashes").split()[0]
+    new = host.hashes()[0]
     assert (new, len(hashes)) == (hashes[1], 2)
-    host.passwords("only", new)
+    host.accept_only(new)
     assert host.list_accepted() == {"redis": [NEW], "sentinel": [NEW]}
     host.start(NEW)
     assert host.list_accepted() == {"redis": [NEW], "sentinel": [NEW]}
 
 
 def test_other_files_of_a_start_hold_no_password(host: Host) -> None:
-    host.passwords("admit", *host.passwords("hashes").split())
+    host.admit_all()
     for volume in ("redis-replica", "sentinel"):
         text = (host.directory / volume / "admitted").read_text()
         assert len(text.split()) == 2
@@ -172,8 +205,8 @@ def test_other_files_of_a_start_hold_no_password(host: Host) -> None:
 
 @pytest.mark.long
 def test_a_stopped_server_accepts_both_passwords_when_it_starts(host: Host) -> None:
-    (host.directory / "docker ps --quiet").write_text("")
+    host.is_running = False
     host.stop()
-    host.passwords("admit", *host.passwords("hashes").split())
+    host.admit_all()
     host.start(OLD)
     assert host.list_accepted() == BOTH

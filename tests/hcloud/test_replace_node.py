@@ -1,31 +1,31 @@
 """Test that `server replace` replaces a cluster's node only if the others can do without it."""
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from infisical_iac.core.rendering import script
+from infisical_iac.agent.swarm import ClusterReport, PostgresMember, VotingNode
 from infisical_iac.hetzner.replacement import explain_need
 from tests.hcloud.shapes import Data
 from tests.hcloud.world import CLUSTER, World, make_world
 
-_NODES = """node infisical 1 ready reachable
-node infisical-2 2 {} {}
-node infisical-3 3 ready {}
-"""
-
 
 def _report(
-    *, second: str = "ready reachable", third: str = "reachable", **members: tuple[str, str]
-) -> str:
+    *,
+    second: str = "reachable",
+    third: str = "reachable",
+    databases: int = 3,
+    **members: tuple[str, str],
+) -> ClusterReport:
     """Return the report of a node; `members` are those of Patroni with role and state."""
-    found = [
-        {"name": name.replace("_", "-"), "role": role, "state": state}
+    votes = {"infisical": "reachable", "infisical-2": second, "infisical-3": third}
+    nodes = (VotingNode(name, number, vote) for number, (name, vote) in enumerate(votes.items(), 1))
+    found = tuple(
+        PostgresMember(name.replace("_", "-"), role, state)
         for name, (role, state) in members.items()
-    ]
-    patroni = f"databases 3\npatroni {json.dumps({'members': found})}\n" if members else ""
-    return _NODES.format(*second.split(), third) + patroni
+    )
+    return ClusterReport(tuple(nodes), databases, found or None)
 
 
 _LEADER, _SYNC, _ASYNC = (
@@ -40,18 +40,17 @@ _WELL = _report(postgres_1=_LEADER, postgres_2=_SYNC, postgres_3=_ASYNC)
     ("report", "fact"),
     [
         # There is no cluster yet, or no database in it.
-        ("", ""),
-        (_report() + "databases 0\n", ""),
+        (ClusterReport(), ""),
+        (_report(databases=0), ""),
         (_WELL, ""),
         # The node itself is down, which is the reason to replace it.
-        (_report(second="down unreachable", postgres_1=_LEADER, postgres_3=_SYNC), ""),
+        (_report(second="unreachable", postgres_1=_LEADER, postgres_3=_SYNC), ""),
         (_report(third="unreachable"), "1 of 3 managers "),
         (
             _report(postgres_1=_LEADER, postgres_2=_SYNC, postgres_3=("replica", "start failed")),
             "postgres-3 would be needed",
         ),
-        (_report() + "databases 3\n", "the state of PostgreSQL"),
-        (_report() + "databases 3\npatroni <html>\n", "the state of PostgreSQL"),
+        (_report(), "the state of PostgreSQL"),
         (
             _report(postgres_1=_ASYNC, postgres_2=_LEADER, postgres_3=_ASYNC),
             "has all writes",
@@ -59,7 +58,7 @@ _WELL = _report(postgres_1=_LEADER, postgres_2=_SYNC, postgres_3=_ASYNC)
     ],
 )
 def test_a_node_is_removed_only_if_the_others_have_a_majority_and_all_writes(
-    report: str, fact: str
+    report: ClusterReport, fact: str
 ) -> None:
     reason = explain_need(report, "infisical-2")
     assert fact in reason
@@ -76,10 +75,9 @@ def cluster(world: World) -> World:
     return world
 
 
-def _set_report(world: World, report: str) -> None:
-    last_words = " ".join(script("others").split()[-2:])
+def _set_report(world: World, report: ClusterReport) -> None:
     for each in world.booted.values():
-        each.answers[last_words] = report
+        each.values["swarm.report"] = asdict(report)
 
 
 def _servers(world: World) -> dict[str, Data]:

@@ -1,5 +1,6 @@
 """Test the sentences that people read, so that they can be improved in one place."""
 
+from infisical_iac.agent.swarm import ClusterReport, VotingNode
 from infisical_iac.hetzner.replacement import explain_need
 from tests.hcloud.shapes import Refused
 from tests.hcloud.world import World
@@ -19,7 +20,9 @@ def test_wording_of_a_request_that_the_api_refuses(world: World) -> None:
 
 
 def test_wording_of_the_need_for_a_node() -> None:
-    nodes = (
-        "node infisical 1 ready reachable\nnode b 2 ready reachable\nnode c 3 down unreachable\n"
+    votes = {"infisical": "reachable", "b": "reachable", "c": "unreachable"}
+    nodes = (VotingNode(name, number, vote) for number, (name, vote) in enumerate(votes.items(), 1))
+    assert (
+        explain_need(ClusterReport(tuple(nodes)), "b")
+        == "1 of 3 managers would be left, which is not a majority"
     )
-    assert explain_need(nodes, "b") == "1 of 3 managers would be left, which is not a majority"

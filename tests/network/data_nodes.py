@@ -17,9 +17,10 @@ from pathlib import Path
 
 import yaml
 
+from infisical_iac.agent import authority
+from infisical_iac.agent.runner import Runner
 from infisical_iac.cluster.stack_file import configs, render_stack_file
 from infisical_iac.cluster.stack_plan import Level
-from infisical_iac.core.rendering import script
 from tests.unit.rendered_stack import TRIXIE, stack_inputs, swarm_settings
 
 NUMBERS = (1, 2, 3)
@@ -70,8 +71,8 @@ class DataNodes:
         """Make the namespaces, the host names of all services, and the certificates."""
         # Services that don't run as root must reach their files in this directory.
         self.home.chmod(0o711)
-        made = script("certificates", "make").replace("/etc/infisical", str(self.home / "etc"))
-        subprocess.run(["sh", "-c", made], check=True)
+        authority.make(Runner(self.home / "leader"))
+        (self.home / "leader/etc/infisical").rename(self.home / "etc")
         _ip(f"netns add {self.prefix}-0")
         _ip(f"-n {self.prefix}-0 link add bridge type bridge")
         _ip(f"-n {self.prefix}-0 link set bridge up")

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from infisical_iac.agent.membership import SwarmState
 from infisical_iac.cluster.model import Cluster, Node
 from infisical_iac.cluster.site import ClusterSite
-from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host.model import MachineState
 from tests.unit.settings_of import defaults

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infisical_iac.cluster.swarm_state import SwarmMember, SwarmState, swarm_question
+from infisical_iac.agent.membership import SwarmMember, SwarmState
+from infisical_iac.cluster.swarm_state import swarm_question
 from tests.host.connection import Connection
 
 STACK = "infisical"

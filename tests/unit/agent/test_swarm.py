@@ -8,10 +8,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from infisical_iac.agent import swarm
 from infisical_iac.agent.runner import Output
-from infisical_iac.agent.swarm import ClusterFacts, ObservedNode, PostgresMember
-from tests.unit.agent.fake_runner import FakeRunner
+from infisical_iac.agent.swarm import ClusterFacts, ObservedNode, PostgresMember, VotingNode
+from infisical_iac.core.agent import question
+from tests.unit.agent.fake_runner import FakeRunner, answer
 
 _INFO = {
     "NodeID": "id-1",
@@ -191,3 +194,30 @@ def test_the_maintenance_that_a_node_announces_is_read(tmp_path: Path) -> None:
 
 def test_a_host_whose_docker_does_not_answer_is_in_no_cluster(tmp_path: Path) -> None:
     assert swarm.observe(FakeRunner(tmp_path)) == ClusterFacts()
+
+
+def test_a_manager_reports_votes_and_databases_for_the_removal_of_a_node(tmp_path: Path) -> None:
+    nodes = [_node(1), _node(4)]
+    host = _host(tmp_path, nodes, docker_service_ls="s1\ns2\n")
+    found = answer(question(swarm.report), host)
+    assert found.nodes == (VotingNode("host-1", 1, "reachable"), VotingNode("host-4", 0, ""))
+    assert found.databases == 2
+    assert found.postgres is not None
+    assert (found.postgres[0].name, found.postgres[0].role) == ("postgres-1", "leader")
+
+
+def test_a_report_without_patroni_has_no_members(tmp_path: Path) -> None:
+    host = _host(tmp_path, [_node(1)], docker_exec_post="<html>", docker_service_ls="s1\n")
+    assert answer(question(swarm.report), host).postgres is None
+
+
+def test_a_host_that_is_no_manager_reports_nothing(tmp_path: Path) -> None:
+    host = _host(tmp_path, [_node(1)], docker_node_ls=Output(1, errors="not a manager"))
+    assert answer(question(swarm.report), host) == swarm.ClusterReport()
+
+
+def test_an_unreadable_node_makes_the_report_fail(tmp_path: Path) -> None:
+    """A node that is missing in the report would have no vote."""
+    host = _host(tmp_path, [_node(1)], docker_node_inspect=Output(1, errors="gone"))
+    with pytest.raises(RuntimeError):
+        swarm.report(host)

@@ -43,9 +43,9 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> NotingHost:
     monkeypatch.setattr(agent_proof, "check_as_before", made.pass_checks_on_host)
     monkeypatch.setattr(checks, "plan_of", lambda *_: ProofPlan("", "", PublicAddress("")))
     monkeypatch.setattr(agent_stack, "start", lambda *_, **__: made.note_on_host("up"))
-    for module in (rotation, cluster_change):
-        monkeypatch.setattr(module, "run", made.run)
-    monkeypatch.setattr(cluster_change, "script", made.script)
+    monkeypatch.setattr(rotation, "run", made.run)
+    for name in ("perform", "ask"):
+        monkeypatch.setattr(cluster_change, name, getattr(made, name))
     monkeypatch.setattr(compose, "published_port", lambda: 8080)
     monkeypatch.setattr(stack, "roll_out", made.roll_out)
     monkeypatch.setattr(cluster_site, "ask", made.ask)

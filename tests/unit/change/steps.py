@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tests.unit.agent.fake_runner import FakeRunner
 
 # The output of the steps.
-_SAID = {"redis-passwords hashes": "hash-1\nhash-2"}
 KEYS = "/etc/infisical/keys"
 
 
@@ -38,7 +37,7 @@ class NotingHost(Noting):
     error = CommandFailed
 
     def __init__(self, runner: FakeRunner) -> None:
-        super().__init__(**_SAID)
+        super().__init__()
         self.runner = runner
         # On a cluster: the images in use, and the settings that were rolled out.
         self.was: Images | None = None
@@ -60,7 +59,8 @@ class NotingHost(Noting):
             return getattr(transaction, name)(self.runner, **values)
         if name == "hand_in":
             return on_host.hand_in(self.runner, **values)
-        arguments = [values[each] for each in ("target", "file", "key") if each in values]
+        arguments = [values[each] for each in ("target", "file", "key", "hash") if each in values]
+        arguments += values.get("hashes", [])
         return self.note(" ".join((module, name, *arguments)))
 
     def ask(self, asked: Question[Any]) -> Any:
@@ -73,6 +73,9 @@ class NotingHost(Noting):
                 if journal is None or not journal.waits or journal.answer:
                     transaction.run_named(self.runner, [name])
                 return transaction.progress(self.runner, name=name, seen=0, seconds=0)
+            case "redis_passwords.hashes":
+                self.note(call.name.replace(".", " "))
+                return ["hash-1", "hash-2"]
             case "rotation.backup_places":
                 self.note("rotation targets")
                 return BackupPlaces(("local", "box"))

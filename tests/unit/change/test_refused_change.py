@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from infisical_iac.agent.swarm_stack import ClusterStackState
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import stack as cluster_stack
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.stack_plan import DesiredStack
-from infisical_iac.cluster.stack_state import ClusterStackState
 from infisical_iac.core.change import Change
 from infisical_iac.core.errors import ApiError, CheckFailed, Refused, UserError
 from infisical_iac.core.images import Images

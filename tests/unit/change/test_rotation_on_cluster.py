@@ -49,7 +49,8 @@ def test_possible_leaders_have_both_passwords_before_postgresql_changes(
     assert nodes_of == {"node-2": [*handed * times, f"rm -f {key}.next {key}.old"]}
 
 
-_ADMIT, _ONLY = "redis-passwords admit hash-1 hash-2", "redis-passwords only hash-1"
+_ADMIT = "redis_passwords admit hash-1 hash-2"
+_ONLY = "redis_passwords accept_only hash-1"
 
 
 @pytest.mark.parametrize("failing", ["", "checks"])
@@ -64,7 +65,7 @@ def test_each_redis_accepts_both_passwords_until_the_rotation_is_decided(
     else:
         rotation.rotate(find_key("redis"), settings(), "chainalign", site())
     use = ["keys derive", "roll out"]
-    hashes = "redis-passwords hashes"
+    hashes = "redis_passwords hashes"
     back = [hashes, "rotation back", *use] if failing else []
     prepare = ["rotation prepare redis_password", hashes]
     switch = ["rotation switch", *use, "checks"]

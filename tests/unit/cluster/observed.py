@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+from infisical_iac.agent.membership import SwarmMember, SwarmState
 from infisical_iac.cluster.membership import cluster
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.swarm import CERTIFICATE_HOURS
-from infisical_iac.cluster.swarm_state import SwarmMember, SwarmState
 
 NAMES = ("one", "two", "three")
 SWARM = "swarm-id"

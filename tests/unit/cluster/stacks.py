@@ -1,11 +1,8 @@
 """A converged stack of two services, for tests."""
 
+from infisical_iac.agent.services import SwarmService
+from infisical_iac.agent.swarm_stack import ClusterStackState, Recorded
 from infisical_iac.cluster.stack_plan import DesiredStack
-from infisical_iac.cluster.stack_state import (
-    ClusterStackState,
-    Recorded,
-    SwarmService,
-)
 
 DESIRED = DesiredStack(
     "services:\n  infisical: {image: infisical}\n  haproxy: {image: haproxy}\n",

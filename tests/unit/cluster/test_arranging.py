@@ -2,14 +2,19 @@
 
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from infisical_iac.agent.system import UnitState
 from infisical_iac.cluster import swarm
 from infisical_iac.cluster.swarm import differing_settings, removals, updates, with_members
+from infisical_iac.cluster.swarm_state import FORMER
 from infisical_iac.core import connection
 from infisical_iac.core.errors import CheckFailed
+from infisical_iac.core.files import File
 from tests.unit.cluster.observed import bare, cluster_of, converged_states, member, three
+from tests.unit.operations.cases import Case, decide
 
 
 def test_a_converged_swarm_needs_no_change() -> None:
@@ -94,8 +99,26 @@ def test_nodes_that_have_just_joined_get_their_labels() -> None:
 def test_a_node_that_did_not_join_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has no ID, and the other nodes know nothing of it."""
     cluster = cluster_of({name: bare(n) for n, name in enumerate(("one", "two", "three"), 1)})
-    monkeypatch.setattr(swarm, "run", lambda *_, **__: " \n")
-    monkeypatch.setattr(swarm, "ask", lambda _: bare(1))
+    answers: dict[str, Any] = {"joining.ids": ("", ""), "membership.inspect": bare(1)}
+    monkeypatch.setattr(swarm, "ask", lambda asked: answers[asked.calls[0].name])
     monkeypatch.setattr(connection, "on", lambda _: nullcontext())
     with pytest.raises(CheckFailed, match="two"):
         swarm._apply_node_roles(cluster)
+
+
+def test_the_program_of_earlier_versions_is_removed_after_its_unit_has_changed() -> None:
+    """The agent unlocks the swarm since."""
+    unit = File("/etc/systemd/system/infisical-unlock.service", "unit\n")
+    there = replace(three()["one"], files={FORMER: unit.state})
+    runs = {"infisical-unlock.service": UnitState(loaded=True, active=True, enabled=True)}
+    plan = decide(
+        Case(
+            lambda: swarm.decide_unlock_unit(
+                cluster_of(three()), replace(there, units=runs), [unit]
+            )
+        )
+    )
+    made, removed = plan.items[-2:]
+    assert made == f"+ {unit.path}"
+    assert removed.startswith(f"- {FORMER}: ")
+    assert plan.steps[-1] == f"remove {FORMER}"

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from infisical_iac.agent.data import GivenUp
-from infisical_iac.agent.health import DiskSpace
+from infisical_iac.agent.health import DiskSpace, Running
+from infisical_iac.agent.node_health import Copy, ManagedNode, NodeFacts
 from infisical_iac.cluster.model import NodeState
-from infisical_iac.cluster.stack_state import NodeHealth
+from infisical_iac.cluster.stack_state import make_node_state
 from infisical_iac.cluster.status import rows
 from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
@@ -20,24 +21,33 @@ from tests.unit.settings_of import settings_of
 from tests.unit.troubled_host import BROKEN_LOG, all_rows, troubled
 
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-_MEMBERS = [
-    "member one ready active leader 1",
-    "member two ready active reachable 2",
-    "member three ready active reachable 3",
-]
-_TASKS = [
-    f"task infisical_infisical {with_digest('infisical/infisical:v0.165.16')} running healthy",
-    "task infisical_haproxy haproxy:3.2.25 running healthy",
-    "task infisical_etcd-1 gcr.io/etcd-development/etcd:v3.5.21 running none",
-]
-_COMMON = ["etcd healthy", "sentinel redis-1"]
-_OUTPUT = {
-    "one": [
-        *("postgres primary", "replica postgres-2 streaming sync 0"),
-        *("replica postgres-3 streaming async 120", "redis master"),
-    ],
-    "two": ["postgres standby", "redis slave"],
-    "three": ["postgres standby", "redis slave"],
+_MEMBERS = (
+    ManagedNode("one", "ready", "active", "leader", 1),
+    ManagedNode("two", "ready", "active", "reachable", 2),
+    ManagedNode("three", "ready", "active", "reachable", 3),
+)
+_INFISICAL = with_digest("infisical/infisical:v0.165.16")
+_TASKS = {
+    "infisical": [Running(_INFISICAL, "running", "healthy")],
+    "haproxy": [Running("haproxy:3.2.25", "running", "healthy")],
+    "etcd": [Running("gcr.io/etcd-development/etcd:v3.5.21", "running", "none")],
+}
+_COPIES = (
+    Copy("postgres-2", "streaming", "sync", 0),
+    Copy("postgres-3", "streaming", "async", 120),
+)
+_STANDBY = NodeFacts(
+    members=_MEMBERS,
+    tasks=_TASKS,
+    etcd="healthy",
+    sentinel="redis-1",
+    postgres="standby",
+    redis="slave",
+)
+_FACTS = {
+    "one": replace(_STANDBY, postgres="primary", copies=_COPIES, redis="master"),
+    "two": _STANDBY,
+    "three": _STANDBY,
 }
 
 
@@ -48,13 +58,7 @@ def settings() -> Settings:
 
 @pytest.fixture
 def nodes() -> dict[str, NodeState]:
-    return {
-        name: replace(
-            NodeHealth().process([*_MEMBERS, *_TASKS, *_COMMON, *own]),
-            health=observed(containers={}),
-        )
-        for name, own in _OUTPUT.items()
-    }
+    return {name: make_node_state(found, observed(containers={})) for name, found in _FACTS.items()}
 
 
 def _rows(nodes: dict[str, NodeState], settings: Settings, *away: str) -> dict[str, Row]:
@@ -167,15 +171,9 @@ def test_a_drained_or_unreachable_node_is_reported(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
     members = (
-        NodeHealth()
-        .process(
-            [
-                _MEMBERS[0],
-                "member two ready drain reachable 2",
-                "member three down active unreachable 3",
-            ]
-        )
-        .members
+        _MEMBERS[0],
+        ManagedNode("two", "ready", "drain", "reachable", 2),
+        ManagedNode("three", "down", "active", "unreachable", 3),
     )
     nodes = {name: replace(node, members=members) for name, node in nodes.items()}
     row = _rows(nodes, settings)["Nodes"]

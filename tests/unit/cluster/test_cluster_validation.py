@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.agent.membership import SwarmState
 from infisical_iac.cluster import membership
 from infisical_iac.cluster.site import ClusterSite
-from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.cluster.validation import (
     describe_unpinned_images,
     notes,

@@ -5,10 +5,10 @@ from typing import Literal
 
 import pytest
 
+from infisical_iac.agent.membership import SwarmState
 from infisical_iac.cluster import swarm
 from infisical_iac.cluster.etcd import members_to_replace
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.cluster.validation import refuse_undecided
 from infisical_iac.core.errors import Refused
 from tests.unit.cluster.observed import NAMES, bare, cluster_of, converged_states, member, three

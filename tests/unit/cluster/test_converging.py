@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.agent.membership import SwarmState
 from infisical_iac.cluster.model import is_converging
-from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.errors import Refused
 from tests.unit.cluster.observed import cluster_of, converged_states, member, three, three_bare
 

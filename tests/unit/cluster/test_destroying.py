@@ -46,7 +46,7 @@ def _play(
 
     for name in ("run", "perform"):
         monkeypatch.setattr(deploy, name, run)
-    monkeypatch.setattr(swarm, "run", run)
+    monkeypatch.setattr(swarm, "perform", run)
     return done
 
 

@@ -2,20 +2,21 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infisical_iac.agent import patroni
+from infisical_iac.agent.maintenance import DataCounts
+from infisical_iac.agent.patroni import PatroniState
+from infisical_iac.agent.swarm_stack import ClusterStackState
 from infisical_iac.cluster import stack, stack_plan
 from infisical_iac.cluster.site import inputs
 from infisical_iac.cluster.stack_file import configs
 from infisical_iac.cluster.stack_plan import DesiredStack
-from infisical_iac.cluster.stack_state import (
-    ClusterStack,
-    ClusterStackState,
-    PatroniState,
-    parse_patroni,
-)
+from infisical_iac.core.agent import Question, question
+from tests.unit.agent.fake_runner import FakeRunner, answer, docker_answers, docker_container
 from tests.unit.clusters import site
 
 DESIRED = {
@@ -114,52 +115,55 @@ MEMBERS = [
 ]
 
 
-def _lines(members: list[dict[str, Any]]) -> list[str]:
-    return [
-        f"patroni {json.dumps(THERE)}",
-        f"patroni {json.dumps({'members': members, 'scope': 'infisical'})}",
-    ]
+def _patroni(tmp_path: Path, said: str) -> PatroniState:
+    """Return the state that a node observes whose Patroni says this."""
+    container = docker_container("pgid", swarm="infisical_postgres-1")
+    answers = {"docker exec pgid sh -c": said, **docker_answers(container)}
+    return answer(question(patroni.inspect), FakeRunner(tmp_path, answers=answers))
 
 
-def test_the_primary_is_restarted_last() -> None:
-    found = parse_patroni(["engine", *_lines(MEMBERS)])
+_CONFIGURATION = f"{json.dumps(THERE)}\n"
+_MEMBERS = f"{json.dumps({'members': MEMBERS, 'scope': 'infisical'})}\n"
+
+
+def test_the_primary_is_restarted_last(tmp_path: Path) -> None:
+    found = _patroni(tmp_path, _CONFIGURATION + _MEMBERS)
     assert found == PatroniState(THERE, ("postgres-3", "postgres-1"))
     assert [line.partition(":")[0] for line in _list_changes(found)] == [
         "~ postgres-3",
         "~ postgres-1",
     ]
-    assert ClusterStack().process([*_lines(MEMBERS)]).patroni == found
 
 
-def test_a_missing_answer_is_read_as_none() -> None:
-    assert parse_patroni(["engine", "patroni {}"]).configuration == {}
-    assert parse_patroni(_lines(MEMBERS)[1:]).configuration is None
-    assert parse_patroni(["engine"]) == PatroniState()
+def test_a_missing_answer_is_read_as_none(tmp_path: Path) -> None:
+    assert _patroni(tmp_path, "{}\n").configuration == {}
+    assert _patroni(tmp_path, _MEMBERS).configuration is None
+    assert _patroni(tmp_path, "") == PatroniState()
+    assert answer(question(patroni.inspect), FakeRunner(tmp_path)) == PatroniState()
 
 
 class _Members:
-    """A Patroni whose members wait for restarts; `steps` are the calls of the script."""
+    """A Patroni whose members wait for restarts; `steps` are the calls of the agent."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *waiting: tuple[str, ...]) -> None:
         self.steps: list[str] = []
         self._waiting = [*waiting]
-        monkeypatch.setattr(stack, "run", self._run)
-        monkeypatch.setattr(stack, "script", lambda _, *arguments: " ".join(arguments))
+        monkeypatch.setattr(stack, "ask", self._ask)
+        monkeypatch.setattr(stack, "perform", self._ask)
         monkeypatch.setattr(stack, "sleep", lambda seconds: self.steps.append(f"{seconds} s"))
 
-    def _run(self, command: str, **_: str) -> str:
-        if command != "patroni":
-            self.steps.append(command)
-            return ""
-        names = self._waiting.pop(0) if self._waiting else ()
-        members = [_member(name, "replica", pending_restart=True) for name in names]
-        return "\n".join(_lines(members))
+    def _ask(self, asked: Question[Any], **_: str) -> Any:
+        (call,) = asked.calls
+        if call.name == "patroni.inspect":
+            return PatroniState(waiting=self._waiting.pop(0) if self._waiting else ())
+        self.steps.append(f"{call.name} {call.arguments}")
+        return None
 
 
 def test_a_key_that_needs_no_restart_is_only_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     members = _Members(monkeypatch)
     assert stack.merge_configuration(_with(synchronous_mode=False), DESIRED) == 0
-    assert members.steps == ['configure {"synchronous_mode": true}']
+    assert members.steps == ['patroni.configure {"changes": {"synchronous_mode": true}}']
     assert stack.merge_configuration(CONVERGED, DESIRED) == 0
     assert len(members.steps) == 1
 
@@ -181,14 +185,11 @@ def test_members_are_restarted_one_by_one_and_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     members = _Members(monkeypatch, ("postgres-2", "postgres-1"), ("postgres-2",))
-    stack.restart_waiting(6, ("again", "180", "3", "3"))
-    assert members.steps == [
-        "6 s",
-        "restart postgres-2",
-        "again 180 3 3",
-        "restart postgres-1",
-        "again 180 3 3",
+    stack.restart_waiting(6, DataCounts(3, 3))
+    wait = 'rollout.await_data {"etcd": 3, "postgres": 3, "seconds": 180}'
+    restarts = [
+        f'patroni.restart {{"member": "postgres-{number}"}}'
         # A standby can't start with a lower value than its primary had at its own start.
-        "restart postgres-2",
-        "again 180 3 3",
+        for number in (2, 1, 2)
     ]
+    assert members.steps == ["6 s", *(step for each in restarts for step in (each, wait))]

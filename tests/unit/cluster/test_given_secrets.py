@@ -6,35 +6,30 @@ from pathlib import Path
 import pytest
 import yaml
 
+from infisical_iac.agent.swarm_stack import secret_text
 from infisical_iac.cluster.stack_file import secrets_of
 from infisical_iac.cluster.stack_plan import Level
-from infisical_iac.cluster.stack_state import keys_of
 from infisical_iac.core.change import UpToDate
 from infisical_iac.instance import proof
 from tests.certificates import OwnAuthority
-from tests.unit.cluster.fake_leader import Leader
+from tests.unit.agent.fake_runner import FakeRunner
 from tests.unit.rendered_stack import read_deployed, render, swarm_settings
 
 _MAIL = {"host": "smtp.example.com", "user": "infisical", "from_address": "iac@example.com"}
 _VALUE = "fa$ke 'pass' \"word\" `x` $(x) \\n #;"
 
 
-@pytest.fixture
-def leader(tmp_path: Path) -> Leader:
-    return Leader(tmp_path)
-
-
 def test_given_secrets_are_among_those_of_infisical() -> None:
     found = secrets_of(swarm_settings(smtp=_MAIL))
     assert found["infisical_env"][-1] == "given_smtp_password"
-    assert "given_smtp_password" in keys_of(found)
 
 
-def test_a_shell_reads_a_given_secret_as_it_is(leader: Leader) -> None:
-    leader.write("etc/keys/given_smtp_password", f"{_VALUE}\n")
-    done = leader.run("text_of", "infisical_env:auth_secret,given_smtp_password")
-    assert done.returncode == 0, done.stderr
-    program = f"set -a\n{done.stdout}\nexec printenv SMTP_PASSWORD"
+def test_a_shell_reads_a_given_secret_as_it_is(tmp_path: Path) -> None:
+    host = FakeRunner(tmp_path)
+    host.write("/etc/infisical/keys/auth_secret", "not-a-secret\n")
+    host.write("/etc/infisical/keys/given_smtp_password", f"{_VALUE}\n")
+    text = secret_text(host, ["auth_secret", "given_smtp_password"])
+    program = f"set -a\n{text}\nexec printenv SMTP_PASSWORD"
     read = subprocess.run(["sh", "-c", program], capture_output=True, text=True, timeout=20)
     assert read.stdout == f"{_VALUE}\n"
 

@@ -1,30 +1,21 @@
 """Test differences of the stack's networks, their services, and their re-creation."""
 
 import json
-import os
-import time
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from infisical_iac.agent.services import SwarmService
+from infisical_iac.agent.swarm_stack import ClusterStackState, Network, Recorded
+from infisical_iac.agent.tasks import Task
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster import stack, stack_file, stack_plan
 from infisical_iac.cluster.site import desired_stack
 from infisical_iac.cluster.stack_plan import DesiredStack
-from infisical_iac.cluster.stack_state import (
-    ClusterStack,
-    ClusterStackState,
-    Network,
-    NodeTasks,
-    Recorded,
-    SwarmService,
-    Task,
-)
-from infisical_iac.core.rendering import script
+from infisical_iac.core.agent import Question
 from tests.unit.clusters import site
-from tests.unit.fake_programs import fake_docker, run_with
 
 _SITE = site()
 PLAIN, ENCRYPTED = (
@@ -110,23 +101,20 @@ def test_the_record_of_re_created_services_is_renewed_and_hides_no_difference() 
     }
 
 
-def test_networks_are_parsed_with_options_and_subnets() -> None:
-    output = {"internal": True, "options": _MTU, "ipam": [{"Subnet": "10.1.0.0/24"}]}
-    bare = {"internal": False, "options": None, "ipam": None}
-    found = ClusterStack().process(
-        [f"network {EDGE} {json.dumps(output)}", f"network other {json.dumps(bare)}"]
-    )
-    assert found.networks == {
-        EDGE: Network(True, _MTU, ("10.1.0.0/24",)),
-        "other": Network(False, {}, ()),
-    }
-
-
 _STEPS_BY_NETWORK = {
     EDGE: ["part haproxy infisical"],
-    "infisical-databases": ["part DATA", "await_master 120", "part haproxy infisical"],
-    "infisical-consensus": ["part DATA", "await_master 120"],
+    "infisical-databases": ["part DATA", "networks.await_master 120", "part haproxy infisical"],
+    "infisical-consensus": ["part DATA", "networks.await_master 120"],
 }
+
+
+def _call(asked: Question[Any]) -> str:
+    """Return the name of a call of the agent, with its arguments."""
+    (call,) = asked.calls
+    given = json.loads(call.arguments).values()
+    return f"{call.name} " + "; ".join(
+        " ".join(each) if isinstance(each, list) else str(each) for each in given
+    )
 
 
 @pytest.mark.parametrize("name", _STEPS_BY_NETWORK)
@@ -150,7 +138,8 @@ def test_services_are_removed_before_a_network_is_re_created_and_start_after_dat
         return dict.fromkeys(names, "new")
 
     monkeypatch.setattr(stack, "run", run)
-    monkeypatch.setattr(stack, "script", lambda _, *arguments: " ".join(arguments))
+    monkeypatch.setattr(stack, "ask", lambda asked: steps.append(_call(asked)))
+    monkeypatch.setattr(stack, "perform", lambda asked, **_: steps.append(_call(asked)))
     monkeypatch.setattr(stack, "write", lambda path, _: steps.append(f"write {path}"))
     monkeypatch.setattr(cluster_site, "read_stack_again", lambda _: found)
     monkeypatch.setattr(
@@ -162,7 +151,7 @@ def test_services_are_removed_before_a_network_is_re_created_and_start_after_dat
     services = " ".join(f"infisical_{each}" for each in sorted(users))
     assert steps == [
         "cat /etc/infisical/stack.yaml",
-        f"remove {services} {name}",
+        f"networks.remove {name}; {services}",
         *_STEPS_BY_NETWORK[name],
         "wait for a majority",
         "write /etc/infisical/stack.json",
@@ -204,113 +193,3 @@ def test_a_task_whose_service_was_detached_is_left_to_the_roll_out() -> None:
     stuck = stack_file.find_stuck([_WITHOUT_NETWORKS], PLAIN, attached)
     assert [*stuck] == [_WITHOUT_NETWORKS]
     assert stuck[_WITHOUT_NETWORKS].endswith(" databases")
-
-
-def test_the_networks_of_services_are_read_from_a_manager() -> None:
-    output = "service infisical_redis-2\nservice infisical_haproxy\n"
-    output += f"attached infisical_haproxy {EDGE}\nattached infisical_haproxy {_DATABASES}\n"
-    assert stack_file.parse_attached(output) == {
-        "redis-2": frozenset(),
-        "haproxy": frozenset({EDGE, _DATABASES}),
-    }
-    assert stack_file.parse_attached("") == {}
-
-
-_SERVICES = """
-"network ls"*) printf 'n1 infisical-edge\\nn2 infisical-databases\\n' ;;
-"service ls"*) echo s1; echo s2 ;;
-"service inspect"*)
-    echo "service infisical_haproxy"
-    echo "attached infisical_haproxy n1"
-    echo "attached infisical_haproxy n2"
-    echo "service infisical_infisical"
-    echo "attached infisical_infisical gone"
-    ;;
-"""
-
-
-@pytest.mark.parametrize("is_worker", [False, True])
-def test_a_node_queries_the_networks_of_services_by_name(tmp_path: Path, is_worker: bool) -> None:
-    fake_docker(tmp_path, _SERVICES)
-    if is_worker:
-        (tmp_path / "failing").write_text("service ls\n")
-    done = run_with(tmp_path, script("node-tasks", "attached"), check=True)
-    found = stack_file.parse_attached(done.stdout)
-    haproxy = frozenset({EDGE, _DATABASES})
-    assert found == ({} if is_worker else {"haproxy": haproxy, "infisical": frozenset({"gone"})})
-
-
-def test_the_tasks_of_a_node_are_read_with_their_networks() -> None:
-    output = [
-        *("task infisical_redis-2 a1 running", f"in a1 {_DATABASES}"),
-        *("task infisical_postgres-2 b2 paused", f"in b2 {_CONSENSUS}", f"in b2 {_DATABASES}"),
-    ]
-    assert NodeTasks().process(output) == (
-        Task("redis-2", "a1", "running", frozenset({_DATABASES})),
-        Task("postgres-2", "b2", "paused", frozenset({_CONSENSUS, _DATABASES})),
-    )
-
-
-def test_paused_tasks_are_resumed_and_others_re_created_by_swarm(tmp_path: Path) -> None:
-    fake_docker(
-        tmp_path, 'inspect*" p1") echo paused ;; inspect*) echo running ;; "stop d1") exit 1 ;;'
-    )
-    (tmp_path / "calls").touch()
-    run_with(tmp_path, script("node-tasks", "free", "p1", "r1", "d1"), check=True)
-    calls = (tmp_path / "calls").read_text().splitlines()
-    assert [each for each in calls if "inspect" not in each] == [
-        *("docker unpause p1", "docker stop r1", "docker stop d1", "docker rm --force d1"),
-    ]
-
-
-_TASKS = """
-ps*status=dead*) ;;
-ps*) echo i1 ;;
-inspect*)
-    echo "task infisical_infisical i1 running 77"
-    echo "in i1 infisical-databases"
-    echo "task infisical_redis-2 r1 running 78"
-    echo "task infisical_redis-2 r0 exited 0"
-    echo "in r0 infisical-databases"
-    ;;
-"""
-
-
-@pytest.mark.parametrize(
-    ("age", "another", "status"),
-    [
-        (0, True, "running"),
-        (300, True, "unready"),
-        (300, False, "running"),
-        (None, True, "running"),
-    ],
-)
-def test_a_replica_that_lost_its_database_is_found(
-    tmp_path: Path, age: int | None, another: bool, status: str
-) -> None:
-    """A restart helps only if another replica has the database.
-
-    Replicas of older versions do not record when they were ready.
-    """
-    fake_docker(tmp_path, _TASKS)
-    if not another:
-        (tmp_path / "failing").write_text("exec\n")
-    if age is not None:
-        _set_ready(tmp_path, age)
-    command = script("node-tasks", "inspect").replace("/proc/", f"{tmp_path}/proc/")
-    done = run_with(tmp_path, command, check=True)
-    assert done.stdout.splitlines() == [
-        f"task infisical_infisical i1 {status}",
-        "in i1 infisical-databases",
-        "task infisical_redis-2 r1 running",
-        "in r0 infisical-databases",
-    ]
-    assert [each.id for each in NodeTasks().process(done.stdout.splitlines())] == ["i1", "r1"]
-
-
-def _set_ready(directory: Path, age: int) -> None:
-    """Set the age in seconds of the file by which process 77 was ready."""
-    file = directory / "proc/77/root/dev/shm/ready"
-    file.parent.mkdir(parents=True)
-    file.write_text("")
-    os.utime(file, (time.time() - age,) * 2)

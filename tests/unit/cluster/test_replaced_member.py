@@ -1,5 +1,6 @@
 """Test how etcd members of lost data nodes are replaced."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -7,9 +8,10 @@ from typing import Literal
 
 import pytest
 
+from infisical_iac.agent.membership import SwarmState
 from infisical_iac.cluster import etcd
-from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core import connection
+from infisical_iac.core.agent import Question
 from infisical_iac.core.errors import Refused
 from tests.unit.cluster.observed import bare, cluster_of, converged_states, member, three
 
@@ -18,7 +20,7 @@ _INVENTORY = ("one", "two", "four")
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The steps of etcd's script, each with its host."""
+    """The steps at etcd, each with its host."""
     done: list[str] = []
     current = ["leader"]
 
@@ -29,21 +31,27 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         current.pop()
 
     monkeypatch.setattr(connection, "on", on)
-    monkeypatch.setattr(etcd, "script", lambda _, *arguments: " ".join(arguments))
-    monkeypatch.setattr(etcd, "run", lambda command, **_: done.append(f"{current[-1]}: {command}"))
+
+    def perform(asked: Question[None], *, doing: str) -> None:
+        (call,) = asked.calls
+        given = json.loads(call.arguments).values()
+        words = (" ".join(each) if isinstance(each, list) else str(each) for each in given)
+        done.append(" ".join([f"{current[-1]}: {call.name.removeprefix('etcd.')}", *words]))
+
+    monkeypatch.setattr(etcd, "perform", perform)
     return done
 
 
 def test_the_earlier_etcd_of_a_node_is_removed_before_it_joins(steps: list[str]) -> None:
     observed = _replaced_states("healthy", "healthy")
     etcd._replace_member(cluster_of(observed, inventory=_INVENTORY), 3, "four")
-    assert steps == ["one: stop etcd-3", "four: forget", "one: member 3"]
+    assert steps == ["one: stop etcd-3", "four: forget", "one: replace_member 3"]
     steps.clear()
     # The leader's own etcd has lost its data.
     etcd._replace_member(
         cluster_of(_replaced_states("lost", "healthy"), inventory=_INVENTORY), 1, "one"
     )
-    assert steps == ["two: stop etcd-1", "one: forget", "two: member 1"]
+    assert steps == ["two: stop etcd-1", "one: forget", "two: replace_member 1"]
 
 
 def _lost_states(primary: str, furthest: str) -> dict[str, SwarmState]:
@@ -76,8 +84,8 @@ def test_without_a_primary_servers_that_may_lack_writes_stop_before_the_reset(
     etcd.remove_lost_etcd(cluster_of(observed))
     ended = [
         "leader: stop etcd-1 etcd-2 etcd-3 postgres-1 postgres-3",
-        "one: ended",
-        "three: ended",
+        "one: end_postgres",
+        "three: end_postgres",
     ]
     abandoned, forgotten = (
         [f"{name}: {what}" for name in observed] for what in ("abandon", "forget")

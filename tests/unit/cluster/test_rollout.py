@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
+from infisical_iac.agent.services import SwarmService
+from infisical_iac.agent.swarm_stack import ClusterStackState
 from infisical_iac.cluster import stack_plan
 from infisical_iac.cluster.stack_plan import DesiredStack
-from infisical_iac.cluster.stack_state import ClusterStackState, SwarmService
 from tests.unit.cluster.stacks import CONVERGED, DESIRED, NODES
 
 

@@ -60,6 +60,10 @@ class _Host:
             step.removeprefix("scale-"), self.unhealthy if step.endswith("wait") else ""
         )
 
+    def wait(self, _: int) -> str:
+        self.steps.append("wait")
+        return self.unhealthy
+
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
@@ -79,6 +83,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(checks, "record_before", lambda *_: None)
     monkeypatch.setattr(checks, "check_as_before", lambda *_, **__: ["Read as before: 1 secret."])
+    monkeypatch.setattr(stack, "deploy", lambda: made.steps.append("deploy"))
+    monkeypatch.setattr(stack, "deploy_part", lambda _: made.steps.append("deploy part"))
+    monkeypatch.setattr(stack, "await_services", made.wait)
     monkeypatch.setattr(stack, "render_clients", lambda _: "services: {haproxy: {}, infisical: {}}")
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 2})
@@ -88,14 +95,14 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
 _NODES = ("node-1", "node-2", "node-3")
 _CLOSE, _OPEN = f"close {_NODES}", f"open {_NODES}"
 _PAUSED = [
-    *("scale-out begin", "cluster-stack part", "scale-out await_haproxy", "scale-out pause"),
+    *("scale-out begin", "deploy part", "scale-out await_haproxy", "scale-out pause"),
     *("single dump", "scale-out take", "scale-out load"),
 ]
 
 
 def test_the_cluster_takes_over_once_all_rows_are_loaded(host: _Host) -> None:
     scaling._move_out(site(), "chainalign")
-    assert host.steps == [*_PAUSED, _CLOSE, "scale-out switch", "cluster-stack part"]
+    assert host.steps == [*_PAUSED, _CLOSE, "scale-out switch", "deploy part"]
 
 
 def test_scale_in_switches_behind_a_closed_edge(host: _Host) -> None:
@@ -286,7 +293,7 @@ def test_writes_to_the_cluster_are_reported_with_their_database(host: _Host) -> 
 @pytest.mark.parametrize(
     ("direction", "steps"),
     [
-        ("in", ["scale-in back", "cluster-stack up", "cluster-stack wait"]),
+        ("in", ["scale-in back", "deploy", "wait"]),
         ("out", ["scale-out back", "bring up"]),
     ],
 )

@@ -1,6 +1,6 @@
 """Test which hosts get the leader's state, and under which serial."""
 
-import shlex
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.agent.membership import SwarmState
 from infisical_iac.cluster import membership, shared_state
 from infisical_iac.cluster.shared_state import Sharing, claim, plan_sharing
-from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core import connection, journal
+from infisical_iac.core.agent import Question
 from infisical_iac.core.change import UpToDate
 from tests.unit.cluster.observed import NAMES, bare, cluster_of, converged_states, member, three
 from tests.unit.operations.cases import Case, decide, of
 
-_TAKEN_BY_TWO = "two: share.sh take 5 < obviously-fake-archive"
-_TAKEN_BY_THREE = "three: share.sh take 5 < obviously-fake-archive"
+_SHARED = {"keys/encryption_key": [384, "b2J2aW91c2x5LWZha2U="]}
+_TAKEN_BY_TWO = ("two", "shared_state.take", {"serial": 5, "shared": _SHARED})
+_TAKEN_BY_THREE = ("three", "shared_state.take", {"serial": 5, "shared": _SHARED})
 _COPY_TO_TWO = "~ /etc/infisical on two: serial 4 → 5, from one"
 _COPY_TO_THREE = "~ /etc/infisical on three: serial 4 → 5, from one"
 _LEADER = SwarmState(serial=4, serial_as_leader=4, digest="state")
@@ -91,16 +93,15 @@ def test_a_future_data_node_gets_the_state() -> None:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The scripts that run, each with its host and its standard input."""
-    made: list[str] = []
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
+    """The calls of the agent, each with its host and its arguments."""
+    made: list[tuple[str, str, Any]] = []
     current = ["one"]
 
-    def run(command: str, *, doing: str, stdin: str = "") -> str:
-        script, *arguments = shlex.split(command)[3:]
-        call = f"{current[-1]}: {script} {' '.join(arguments)}"
-        made.append(f"{call} < {stdin}" if stdin else call)
-        return "obviously-fake-archive" if arguments == ["give"] else ""
+    def ask(asked: Question[Any], **_: str) -> Any:
+        (call,) = asked.calls
+        made.append((current[-1], call.name, json.loads(call.arguments)))
+        return _SHARED if call.name == "shared_state.give" else None
 
     @contextmanager
     def on(name: str) -> Iterator[None]:
@@ -108,7 +109,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         yield
         current.pop()
 
-    monkeypatch.setattr(shared_state, "run", run)
+    monkeypatch.setattr(shared_state, "ask", ask)
+    monkeypatch.setattr(shared_state, "perform", ask)
     monkeypatch.setattr(connection, "on", on)
     return made
 
@@ -122,21 +124,21 @@ def _change(observed: dict[str, SwarmState]) -> dict[str, SwarmState]:
 
 
 def test_a_changed_state_is_copied_after_its_new_serial_is_recorded_on_the_leader(
-    calls: list[str], monkeypatch: pytest.MonkeyPatch
+    calls: list[tuple[str, str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise another host would lead if the run were killed while it copies the state."""
     _observe(monkeypatch, _change(three()))
     assert shared_state.spread(cluster_of(three())) == ("two", "three")
     assert calls == [
-        "one: share.sh lead 5",
-        "one: share.sh give",
+        ("one", "shared_state.lead", {"serial": 5}),
+        ("one", "shared_state.give", {}),
         _TAKEN_BY_TWO,
         _TAKEN_BY_THREE,
     ]
 
 
 def test_a_command_without_changes_on_the_leader_copies_no_state(
-    calls: list[str], monkeypatch: pytest.MonkeyPatch
+    calls: list[tuple[str, str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _observe(monkeypatch, three())
     assert shared_state.spread(cluster_of(three())) == ()

@@ -5,14 +5,11 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from infisical_iac.agent.membership import SwarmState
+from infisical_iac.agent.services import SwarmService
+from infisical_iac.agent.swarm_stack import ClusterStackState, Recorded
 from infisical_iac.cluster import stack_plan
 from infisical_iac.cluster.stack_plan import DesiredStack
-from infisical_iac.cluster.stack_state import (
-    ClusterStackState,
-    Recorded,
-    SwarmService,
-)
-from infisical_iac.cluster.swarm_state import SwarmState
 from tests.unit.cluster.stacks import NODES
 from tests.unit.clusters import site
 

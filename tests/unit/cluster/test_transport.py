@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from infisical_iac.agent.services import SwarmService
+from infisical_iac.agent.swarm_stack import ClusterStackState
 from infisical_iac.cluster import stack, stack_plan
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.stack_plan import Level
-from infisical_iac.cluster.stack_state import ClusterStackState, SwarmService
+from infisical_iac.core.agent import Question
 from tests.unit.cluster.observed import cluster_of, three
 from tests.unit.rendered_stack import TRIXIE, swarm_settings
 
@@ -68,17 +70,16 @@ def recorded_steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def roll_out(site: ClusterSite) -> None:
         made.append(f"{site.tls.name}{' again' if site.cluster.is_etcd_reset else ''}")
 
-    def run(command: str, *, doing: str) -> str:
-        made.append(doing)
-        return ""
+    def perform(asked: Question[None], *, doing: str) -> None:
+        made.append(asked.calls[0].name)
 
     monkeypatch.setattr(stack, "_roll_out", roll_out)
-    monkeypatch.setattr(stack, "run", run)
+    monkeypatch.setattr(stack, "perform", perform)
     monkeypatch.setattr(stack, "reopen_database", lambda _: None)
     return made
 
 
-_SECURED = "make etcd's members use TLS"
+_SECURED = "etcd.secure"
 
 
 @pytest.mark.parametrize(

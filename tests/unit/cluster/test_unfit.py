@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.cluster.swarm_state import SwarmState
+from infisical_iac.agent.membership import SwarmState
 from infisical_iac.core.errors import Refused
 from tests.unit.cluster.observed import (
     NAMES,

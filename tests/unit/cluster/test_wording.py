@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from infisical_iac.cluster.model import Copy, ManagedNode, NodeState
+from infisical_iac.agent.node_health import Copy, ManagedNode
+from infisical_iac.cluster.model import NodeState
 from infisical_iac.cluster.stack_file import list_network_changes
 from infisical_iac.cluster.status import rows
 from infisical_iac.cluster.validation import refuse, refuse_single

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from infisical_iac.agent.files import PathState
+from infisical_iac.agent.membership import SwarmState
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.site import ClusterSite
-from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.files import File
 from infisical_iac.host import docker

@@ -6,20 +6,16 @@ from typing import Any
 
 import yaml
 
+from infisical_iac.agent.authority import DueFile
 from infisical_iac.agent.files import PathState
+from infisical_iac.agent.membership import SwarmState
+from infisical_iac.agent.services import SwarmService
+from infisical_iac.agent.swarm_stack import ClusterStackState, Network, Recorded
 from infisical_iac.agent.system import UnitState
+from infisical_iac.agent.tasks import Task
 from infisical_iac.cluster import deploy, etcd, scaling, shared_state, stack, swarm
-from infisical_iac.cluster.deploy import DueFile
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import desired_stack
-from infisical_iac.cluster.stack_state import (
-    ClusterStackState,
-    Network,
-    Recorded,
-    SwarmService,
-    Task,
-)
-from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.files import File
 from infisical_iac.stack.pull import ImageSources
 from tests.unit import clusters

@@ -1,7 +1,0 @@
-"""Test the value of a fact of a silent host."""
-
-from infisical_iac.cluster.stack_state import NodeTasks
-
-
-def test_the_fact_of_a_silent_host_is_empty() -> None:
-    assert NodeTasks().default() == ()
