@@ -64,7 +64,8 @@ def _note_failure(work: StepContext) -> None:
     _forget_older(work)
     remove(work.path("compose.yaml"))
     at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    write(_kept(work, "failed"), f"{at} {work.plan['image']}\n".encode())
+    with suppress(OSError):  # the disk may be full
+        write(_kept(work, "failed"), f"{at} {work.plan['image']}\n".encode())
 
 
 def _close(work: StepContext) -> None:

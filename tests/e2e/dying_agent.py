@@ -21,6 +21,7 @@ _DEATH = (
 
 def die_after_line(module: str, line: str) -> None:
     """Kill the agent when it has run a line, given by its module and its end."""
+    from infisical_iac.backup import snapshot
     from infisical_iac.change import rotation
     from infisical_iac.core import archive, transaction
     from infisical_iac.core.agent import Question, perform
@@ -35,12 +36,10 @@ def die_after_line(module: str, line: str) -> None:
             os._exit(KILLED)
         try:
             return perform(asked, **more)
-        except CommandFailed as error:
-            if error.code == "command.agent":
-                os._exit(KILLED)
-            raise
+        except CommandFailed:
+            os._exit(KILLED)
 
-    for each in (rotation, transaction):
+    for each in (rotation, snapshot, transaction):
         replace(each, "perform", die)
 
 

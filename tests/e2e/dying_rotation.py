@@ -9,29 +9,28 @@ import sys
 from typing import Any
 
 from infisical_iac.core.errors import CheckFailed
-from tests.e2e.dying_agent import die_after_line
 from tests.e2e.dying_script import AGENT, die_at, replace
 
 UNHEALTHY = "unhealthy"
+_ROTATION = "agent/rotation"
 
-# For each point: the module of the agent, and the end of the line after which the agent is killed;
-# or AGENT, and its call after which this process ends. The service keeps the old key.
+# The arguments of `die_at` for each point. The service keeps the old key.
 # tests/unit/agent/test_rotation.py kills the agent at each of its effects.
 EARLY = {
-    "next written": ("rotation", "secrets.token_hex(_NEW_BYTES).encode())"),
-    "in its place": ("rotation", "rename(_path(runner, key, from_), _path(runner, key))"),
-    "derived": ("rotation", "    derive(work.runner)"),
+    "next written": (_ROTATION, "secrets.token_hex(_NEW_BYTES).encode())"),
+    "in its place": (_ROTATION, "rename(_path(runner, key, from_), _path(runner, key))"),
+    "derived": (_ROTATION, "    derive(work.runner)"),
 }
 # Points after PostgreSQL has got the new password.
 LATE = {
-    "altered": ("rotation", 'give_password(work.runner, _start_database(work.runner), "postgres")'),
-    "up": ("stack", "        up(runner, file=file)"),
-    "proven": ("rotation", "def _retire_other(work: StepContext) -> None:"),
-    "old forgotten": ("rotation", '_retire(work.runner, work.plan["key"])'),
+    "altered": (_ROTATION, 'give_password(work.runner, _start_database(work.runner), "postgres")'),
+    "up": ("agent/stack", "        up(runner, file=file)"),
+    "proven": (_ROTATION, "def _retire_other(work: StepContext) -> None:"),
+    "old forgotten": (_ROTATION, '_retire(work.runner, work.plan["key"])'),
 }
 BACK = {
-    "about to go back": ("rotation", "def _put_old_in_place(work: StepContext) -> None:"),
-    "back": ("rotation", '_exchange(work.runner, work.plan["key"], ".old", ".next")'),
+    "about to go back": (_ROTATION, "def _put_old_in_place(work: StepContext) -> None:"),
+    "back": (_ROTATION, '_exchange(work.runner, work.plan["key"], ".old", ".next")'),
 }
 # Points of a rotation of the repositories' password.
 RESTIC = {
@@ -62,11 +61,7 @@ def _die(point: str) -> None:
     if point == UNHEALTHY:
         _fail_checks()
         return
-    place, what = POINTS[point]
-    if place == AGENT:
-        die_at(place, what)
-    else:
-        die_after_line(place, what)
+    die_at(*POINTS[point])
 
 
 if __name__ == "__main__":

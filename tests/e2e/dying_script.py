@@ -1,15 +1,13 @@
 """`python -m tests.e2e.dying_script <script> <line> …`: kill infisical-iac at a line.
 
 The running script on the host is killed right after its line that ends with <line>, and this
-process with it. The script `agent` stands for the agent: this process ends right after the action
-<line>, such as `stack.up`.
+process with it. The script `agent/<module>` is a module of the agent. The script `agent` stands for
+its actions: this process ends right after the action <line>, such as `stack.up`.
 """
 
-import io
 import os
 import sys
 from typing import Any
-from zipfile import ZipFile
 
 from infisical_iac.core.errors import CommandFailed
 
@@ -36,8 +34,10 @@ def die_at(script: str, line: str) -> None:
     if script == AGENT:
         _die_after(line)
         return
-    if script == LOADING[0]:
-        _die_within(line)
+    if script.startswith(f"{AGENT}/"):
+        from tests.e2e.dying_agent import die_after_line
+
+        die_after_line(script.removeprefix(f"{AGENT}/"), line)
         return
     from infisical_iac.backup import restore
     from infisical_iac.change import changeover, rotation
@@ -76,34 +76,6 @@ def _die_after(action: str) -> None:
 
     for module in (rotation, compose):
         replace(module, "perform", die)
-
-
-def _die_within(line: str) -> None:
-    """Kill this process when the agent's module for snapshots has run a line on the host."""
-    from infisical_iac.backup import snapshot
-    from infisical_iac.core import archive
-    from infisical_iac.core.agent import Question, perform
-
-    name = "infisical_iac/agent/snapshot.py"
-    with ZipFile(io.BytesIO(archive.build())) as file:
-        texts = {each: file.read(each).decode() for each in file.namelist()}
-    (found,) = (each for each in texts[name].splitlines() if each.strip() == line)
-    indent = found.removesuffix(line)
-    killing = f"{found}\n{indent}__import__('os').kill(__import__('os').getpid(), 9)"
-    texts[name] = texts[name].replace(found, killing)
-    buffer = io.BytesIO()
-    with ZipFile(buffer, "w") as file:
-        for each, text in texts.items():
-            file.writestr(each, text)
-    replace(archive, "build", lambda: buffer.getvalue())
-
-    def die(asked: Question[Any], **more: Any) -> Any:
-        try:
-            return perform(asked, **more)
-        except CommandFailed:
-            os._exit(KILLED)
-
-    replace(snapshot, "perform", die)
 
 
 def _insert_kill(text: str, line: str) -> str:

@@ -314,7 +314,7 @@ def test_writes_to_a_new_version_that_fails_its_checks_are_kept_in_a_named_volum
 ) -> None:
     """Kill the run after the swap, let the new version serve, and make it fail its checks."""
     with giving_up.writing(host) as acknowledged:
-        died = later("apply", "--yes", program=dying_script.program("upgrade", "enter swapped"))
+        died = later("apply", "--yes", program=dying_script.program(*upgrading.SWAPPED))
         assert died.returncode == KILLED, died.stderr
         host.run("cd /etc/infisical && docker compose up --detach --wait 2>&1")
         assert upgrading.version(host) == ADDS

@@ -15,7 +15,6 @@ from tests.e2e.upgrading import (
     FAILS,
     LOSES,
     SLEEPS,
-    STATE_FILE,
     WAS,
     Upgrading,
 )
@@ -25,7 +24,7 @@ from tests.staging.host import StagingHost
 _SECRETS = {f"KEY_{number}": f"obviously-fake-{number}" for number in range(20)}
 _POSTGRES = "SELECT current_setting('server_version_num')::int / 10000"
 _LONG = pytest.mark.long
-_POINTS = [dying_script.LOADING, ("upgrade", 'put_aside "$old"')]
+_POINTS = [dying_script.LOADING, upgrading.PUT_ASIDE]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +102,7 @@ def test_an_upgrade_to_a_broken_version_is_rolled_back(
 
 def _dies_on_the_way_back(world: Upgrading) -> None:
     """Kill the rollback of a failed upgrade; the next run completes it."""
-    program = dying_script.program("upgrade", "enter back")
+    program = dying_script.program(*upgrading.BACK)
     died = world.run(FAILS, "apply", "--yes", program=program)
     assert died.returncode == KILLED, died.stderr
 
@@ -115,7 +114,7 @@ def test_an_upgrade_on_a_disk_that_fills_up_keeps_the_old_version(world: Upgradi
     world.host.run(
         f"mkdir -p {RELEASES} && mount -t tmpfs -o size=400m tmpfs {RELEASES}; "
         "(for n in $(seq 1200); do "
-        f"test -e {STATE_FILE} && {{ {fill}; exit; }}; sleep 0.05; done) >/dev/null 2>&1 &"
+        f"test -e {RELEASES}/*/images && {{ {fill}; exit; }}; sleep 0.05; done) >/dev/null 2>&1 &"
     )
     try:
         done = world.run(ADDS, "apply", "--yes")
@@ -131,9 +130,9 @@ def test_an_upgrade_on_a_disk_that_fills_up_keeps_the_old_version(world: Upgradi
 def test_an_upgrade_killed_after_the_swap_is_completed(world: Upgrading) -> None:
     """Kill it before the new version starts, before its checks, after them, and at the end."""
     upgrading.redis(world.host, "set waiting job")
-    _dies(world, "upgrade", "enter swapped")
+    _dies(world, *upgrading.SWAPPED)
     with upgrading.watch(world.host) as seen:
-        _dies(world, dying_script.AGENT, "stack.forward_port")
+        _dies(world, *upgrading.FORWARDED)
         world.host.run("sleep 2")
         assert upgrading.redis(world.host, "get waiting") == "job"
         assert int(upgrading.redis(world.host, "-n 1 dbsize")) > 0 or not upgrading.IS_REAL
@@ -141,9 +140,9 @@ def test_an_upgrade_killed_after_the_swap_is_completed(world: Upgrading) -> None
     assert {each.version for each in seen} == {ADDS}
     assert [each for each in seen if not each.is_closed] == []
     with upgrading.watch(world.host) as seen:
-        _dies(world, "upgrade", 'rm -f "$here/closed.yaml"')
+        _dies(world, *upgrading.CONNECTED)
     upgrading.assert_closed_until_proven(seen, ADDS)
-    _dies(world, "upgrade", "enter proven")
+    _dies(world, *upgrading.PROVEN)
     done = world.ok(ADDS, "apply", "--yes")
     assert f"Infisical {ADDS} serves." in done.stderr
     assert upgrading.redis(world.host, "getdel waiting") == "job"
@@ -181,7 +180,7 @@ def test_an_older_version_is_refused_with_the_rollback_command(world: Upgrading)
 def test_a_failed_rollback_keeps_the_writes_that_it_acknowledged(world: Upgrading) -> None:
     """Kill the run after the swap, let the old release serve, and make it fail its checks."""
     host, (old,) = world.host, world.releases()
-    program = dying_script.program("upgrade", "enter swapped")
+    program = dying_script.program(*upgrading.SWAPPED)
     with giving_up.writing(host) as acknowledged:
         died = world.run(ADDS, "rollback", "--confirm", old, program=program)
         assert died.returncode == KILLED, died.stderr
@@ -209,7 +208,7 @@ def test_a_rollback_restores_its_data_and_can_be_rolled_back_itself(world: Upgra
     (old,) = world.releases()
     assert "'yes' is not" in world.run(ADDS, "rollback", answer="yes\n").stderr
     assert "without --keep-data" in world.run(ADDS, "rollback", "--keep-data").stderr
-    program = dying_script.program("upgrade", 'put_aside "$old"')
+    program = dying_script.program(*upgrading.PUT_ASIDE)
     died = world.run(ADDS, "rollback", "--confirm", old, program=program)
     assert died.returncode == KILLED
     with upgrading.watch(world.host) as seen:

@@ -63,6 +63,19 @@ LATER = {
 _LATER_REAL = {FAILS: ["sh", "-c", "echo Boot up migration failed; exit 1"], SLEEPS: LATER[SLEEPS]}
 NEWER = stack.POSTGRES
 STATE_FILE = "/var/lib/infisical-upgrade/state"
+# Lines of the agent after which an upgrade is killed: with only the old data put aside, before the
+# new version starts, with a port to it, with its networks, and before the old data are removed; and
+# with the old data in place again.
+PUT_ASIDE = ("agent/data", "_put_aside(runner, aside, {})")
+_UPGRADE = "agent/upgrade"
+SWAPPED = (_UPGRADE, "def _check(work: StepContext) -> None:")
+FORWARDED = (_UPGRADE, "port = stack.forward_port(runner)")
+CONNECTED = (_UPGRADE, "remove(work.runner.path(_CLOSED))")
+PROVEN = (_UPGRADE, "def _remove_old(work: StepContext) -> None:")
+BACK = (
+    _UPGRADE,
+    "work.keep(given_up=[asdict(each) for each in data.list_given_up(runner, _stamp(work))])",
+)
 
 
 @dataclass(frozen=True)

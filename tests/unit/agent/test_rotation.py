@@ -149,7 +149,10 @@ def test_a_key_with_which_infisical_fails_is_given_up(host: FakeRunner, used: li
     _assert_ended(host)
     ended = transaction.open_transactions(host)["rotation"].journal
     assert ended
-    assert (ended.outcome, ended.failure) == ("undone", Failure(failure["code"], failure["message"]))
+    assert (ended.outcome, ended.failure) == (
+        "undone",
+        Failure(failure["code"], failure["message"]),
+    )
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -274,7 +274,10 @@ def test_the_operator_undoes_what_it_has_done(story: _Story, tmp_path: Path) -> 
     ended = _Operator(host, story).follow(
         {"forward two": None, "forward four": failure, "back two": None}
     )
-    assert (ended.outcome, ended.failure) == ("undone", Failure(failure["code"], failure["message"]))
+    assert (ended.outcome, ended.failure) == (
+        "undone",
+        Failure(failure["code"], failure["message"]),
+    )
     assert story.calls[2:] == ["undo four", "undo three", "undo one"]
 
 
