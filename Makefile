@@ -50,7 +50,7 @@ test-long: $(VENV)/.dev ## Run the tests that are too long for `make test`
 	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m long tests/e2e
 
 # What depends on the isolation of services, and is not about one of them.
-ANY_ISOLATION := apply_twice backup credentials_command drift drift_command drill dying foreign_access \
+ANY_ISOLATION := apply_twice attach backup credentials_command drift drift_command drill dying foreign_access \
     host_suite interrupt keys_command migrate_command people persistence restore second_factor services \
     status_command verify_command workspace_command
 

@@ -42,5 +42,7 @@ def attach(inventory: str, lock: Lock, go_back: bool) -> None:
             if go_back:
                 transaction.ask_back("upgrade")
             upgrade.end_unfinished(upgrading, settings, project)
-        if not (machine.rotating or machine.upgrading):
-            echo("No change is under way on the host.")
+        if machine.rotating or machine.upgrading:
+            return
+        for sentence in transaction.tell_ended() or ["No change is under way on the host."]:
+            echo(sentence)

@@ -163,6 +163,20 @@ def _stuck(title: str, journal: TransactionJournal) -> RunFailed:
     )
 
 
+def tell_ended() -> list[str]:
+    """Return sentences on transactions whose end nobody was told, and forget them."""
+    sentences = []
+    for name, found in open_transactions().items():
+        journal, title = found.journal, transaction.find(name).title
+        if journal is None or not journal.outcome:
+            continue
+        reason = f": {explain(journal.failure)}" if journal.failure else ""
+        how = "done" if journal.outcome == "done" else f"undone{reason}"
+        sentences += [f"Since then {title} is {how}.", *journal.told]
+        perform(question(transaction.forget, name=name), doing=f"end {title}")
+    return sentences
+
+
 def open_transactions() -> dict[str, Progress]:
     """Return the transactions of the current host that have not ended or were not told of."""
     return ask(question(transaction.open_transactions))
