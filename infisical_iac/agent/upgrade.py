@@ -50,7 +50,7 @@ def _aside(work: StepContext) -> str:
     return f"{MAIN}_before_{_stamp(work)}"
 
 
-def _kept(work: StepContext, name: str) -> Path:
+def _release_path(work: StepContext, name: str) -> Path:
     return work.runner.path(f"{RELEASES}/{_release(work)}/{name}")
 
 
@@ -65,7 +65,7 @@ def _note_failure(work: StepContext) -> None:
     remove(work.path("compose.yaml"))
     at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     with suppress(OSError):  # the disk may be full
-        write(_kept(work, "failed"), f"{at} {work.plan['image']}\n".encode())
+        write(_release_path(work, "failed"), f"{at} {work.plan['image']}\n".encode())
 
 
 def _close(work: StepContext) -> None:
@@ -92,8 +92,8 @@ def _dump(work: StepContext) -> None:
 
 
 def _remove_dump(work: StepContext) -> None:
-    shutil.rmtree(_kept(work, "snapshot"), ignore_errors=True)
-    _kept(work, "database.dump").unlink(missing_ok=True)
+    shutil.rmtree(_release_path(work, "snapshot"), ignore_errors=True)
+    _release_path(work, "database.dump").unlink(missing_ok=True)
 
 
 def _load(work: StepContext) -> None:
@@ -175,7 +175,7 @@ def _put_back(work: StepContext) -> None:
     note = WriteNote(**{**kept["writes"], "images": tuple(kept["writes"]["images"])})
     data.take_back(runner, _aside(work), _stamp(work), note)
     for path in (_COMPOSE, _MEMORY):
-        file = _kept(work, Path(path).name)
+        file = _release_path(work, Path(path).name)
         if file.exists():
             write(runner.path(path), file.read_bytes())
     releases.reset(runner, release=_release(work))
@@ -227,7 +227,7 @@ def _remove_old(work: StepContext) -> None:
     work.keep(removed=gone, given_up=[asdict(each) for each in kept])
     _clean(work)
     for name in ("listed", "tags"):
-        _kept(work, name).unlink(missing_ok=True)
+        _release_path(work, name).unlink(missing_ok=True)
     remove(work.path("compose.yaml"))
     _forget_older(work)
 

@@ -196,7 +196,7 @@ def _request(
         _deliver(send)
         answers = _call(calls, send, changes=changes)
     if answers is None:
-        raise _silent()
+        raise _make_silence_error()
     return answers
 
 
@@ -219,7 +219,7 @@ def _parse(output: str) -> dict[str, Any]:
         answer = json.loads(output)
         protocol = answer["protocol"]
     except (ValueError, KeyError, TypeError):
-        raise _silent() from None
+        raise _make_silence_error() from None
     if error := answer.get("error"):
         raise explain_failure(Failure(**error))
     if protocol != PROTOCOL:
@@ -232,7 +232,7 @@ def _parse(output: str) -> dict[str, Any]:
     return found
 
 
-def _silent() -> CommandFailed:
+def _make_silence_error() -> CommandFailed:
     return CommandFailed("the agent on the host did not answer: run again", code="command.agent")
 
 

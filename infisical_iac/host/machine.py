@@ -70,7 +70,8 @@ where=/var/lib; test ! -d /var/lib/docker || where=/var/lib/docker
 echo "disk $(df -Pk $where | awk 'NR == 2 { print $4 }')"
 for each in restore:restoring upgrade:upgrading scale:scaling rotation:rotating; do
     state=/var/lib/infisical-${each%:*}/state
-    test ! -e $state || echo "${each#*:} $(cat $state)"
+    # Not echo, which would interpret the escapes in JSON.
+    test ! -e $state || printf '%s %s\n' "${each#*:}" "$(cat $state)"
 done
 ! systemctl is-active --quiet 'infisical-transaction-*' 2>/dev/null || echo changing
 test ! -e /etc/infisical/ingress/closed || echo closed

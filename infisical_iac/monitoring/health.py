@@ -99,7 +99,7 @@ def rows(
     found = [
         *_containers(health, settings),
         *edge(health),
-        *unfinished(health),
+        *list_unfinished(health),
         *list_given_up(health),
         disk(health),
         certificate(health, settings, now),
@@ -216,7 +216,7 @@ def edge(health: HealthState) -> Iterator[Row]:
     yield Row("Edge", f"answers 503 to everybody since {since}; {why}", ok=False)
 
 
-def unfinished(health: HealthState) -> Iterator[Row]:
+def list_unfinished(health: HealthState) -> Iterator[Row]:
     """Yield a row for each change that was interrupted or waits, unless the edge tells of it."""
     if health.facts.holder or health.facts.closed is not None:
         return

@@ -147,8 +147,7 @@ def test_a_cluster_rolls_out_other_settings_with_the_running_version(
         rolled_out.append(site.settings)
         return DesiredStack("services: {}", {}, frozenset())
 
-    for module in (cluster_stack, cluster_change):
-        monkeypatch.setattr(module, "host", host)
+    monkeypatch.setattr(cluster_change, "host", host)
     monkeypatch.setattr(cluster_change, "inspect", lambda _: UpgradeState(was))
     monkeypatch.setattr(cluster_stack, "observe_stack", lambda _: ClusterStackState())
     monkeypatch.setattr(cluster_stack, "desired_stack", record)
@@ -176,7 +175,6 @@ def test_a_node_fetches_no_image_of_a_version_that_is_refused(
         return [each for each in images if each not in there]
 
     monkeypatch.setattr(cluster_stack, "ask", lambda _: UpgradeState(was))
-    monkeypatch.setattr(cluster_stack, "host", host)
     monkeypatch.setattr(cluster_stack, "missing_images", find_missing)
     fetch = get_generator(cluster_stack.node_images)
     host.journal.plan("1", "Stack | Fetch the images", lambda: list(fetch(settings=desired)))
