@@ -23,12 +23,10 @@ def die_after_line(module: str, line: str) -> None:
     """Kill the agent when it has run a line, given by its module and its end."""
     from infisical_iac.backup import snapshot
     from infisical_iac.change import rotation
-    from infisical_iac.core import archive, transaction
+    from infisical_iac.core import transaction
     from infisical_iac.core.agent import Question, perform
 
-    killing = _insert_death(archive.build(), module, line)
-    replace(archive, "build", lambda: killing)
-    archive.path.cache_clear()
+    insert_line(module, line, _DEATH.format(token=secrets.token_hex(8)))
 
     def die(asked: Question[Any], **more: Any) -> Any:
         # This side would start a unit again that has died.
@@ -43,22 +41,24 @@ def die_after_line(module: str, line: str) -> None:
         replace(each, "perform", die)
 
 
-def _insert_death(archive: bytes, module: str, line: str) -> bytes:
-    """Return the agent with a death in place after a line."""
+def insert_line(module: str, line: str, new: str) -> None:
+    """Have this process bring an agent with a new line after another one, given by its end."""
+    from infisical_iac.core import archive
+
     name, buffer = f"infisical_iac/agent/{module}.py", io.BytesIO()
-    with ZipFile(io.BytesIO(archive)) as old, ZipFile(buffer, "w") as new:
+    with ZipFile(io.BytesIO(archive.build())) as old, ZipFile(buffer, "w") as made:
         for member in old.infolist():
             content = old.read(member)
             if member.filename == name:
-                content = _with_death(content.decode(), line).encode()
-            new.writestr(member, content)
-    return buffer.getvalue()
+                content = _with_line(content.decode(), line, new).encode()
+            made.writestr(member, content)
+    replace(archive, "build", buffer.getvalue)
+    archive.path.cache_clear()
 
 
-def _with_death(text: str, line: str) -> str:
+def _with_line(text: str, line: str, new: str) -> str:
     lines = text.splitlines()
     (number,) = (number for number, each in enumerate(lines) if each.endswith(line))
     found = lines[number]
     indent = " " * (len(found) - len(found.lstrip()) + 4 * found.endswith(":"))
-    death = indent + _DEATH.format(token=secrets.token_hex(8))
-    return "\n".join([*lines[: number + 1], death, *lines[number + 1 :], ""])
+    return "\n".join([*lines[: number + 1], f"{indent}{new}", *lines[number + 1 :], ""])

@@ -6,10 +6,9 @@ point may follow it.
 """
 
 import sys
-from typing import Any
 
-from infisical_iac.core.errors import CheckFailed
-from tests.e2e.dying_script import AGENT, die_at, replace
+from tests.e2e.dying_agent import insert_line
+from tests.e2e.dying_script import AGENT, die_at
 
 UNHEALTHY = "unhealthy"
 _ROTATION = "agent/rotation"
@@ -49,12 +48,8 @@ def program(*points: str) -> tuple[str, ...]:
 
 
 def _fail_checks() -> None:
-    from infisical_iac.workspace import checks
-
-    def fail(*_: Any, **__: Any) -> Any:
-        raise CheckFailed("the test makes this check fail")
-
-    replace(checks, "check_as_before", fail)
+    failure = 'raise RuntimeError(Failure("checks", "the test makes this check fail"))'
+    insert_line("rotation", "def _check(work: StepContext) -> None:", failure)
 
 
 def _die(point: str) -> None:
