@@ -99,11 +99,17 @@ def _hold_locks(runner: Runner, locks: ExitStack) -> None:
     locks.enter_context(hold(runner.path(_LOCK), _PATIENCE, f"a run of infisical-iac {hours}"))
     holder = f"by the host's maintenance since {time.strftime('%a %b %e %H:%M:%S %Z %Y')}\n"
     runner.path(_LOCK).write_text(holder)
-    locks.enter_context(hold(runner.path(_BACKUP_LOCK), _PATIENCE, f"a backup {hours}"))
-    for _ in range(_PATIENCE // 30):
+    for _ in range(max(1, _PATIENCE // 30)):
         reason = _find_work(runner)
         if not reason:
-            return
+            # An unfinished change needs this lock for its end, so it is not held while one is.
+            backups = ExitStack()
+            backups.enter_context(hold(runner.path(_BACKUP_LOCK), _PATIENCE, f"a backup {hours}"))
+            reason = _find_work(runner)
+            if not reason:
+                locks.enter_context(backups)
+                return
+            backups.close()
         time.sleep(30)
     raise failure_of(reason)
 

@@ -122,7 +122,7 @@ def remove_stack(runner: Runner) -> None:
     Raises RuntimeError with a Failure if Docker does not answer.
     """
     # The next deploy enables the timers again; until then there is nothing to back up.
-    _disable(runner, *_TIMERS)
+    _disable(runner, *_TIMERS, "infisical-transaction.service")
     _disable(runner, "infisical-monitor.timer")
     # The units of packages are this project's if it has written the socket next to them.
     if runner.path(f"{_UNITS}/{_SOCKETS[0]}").exists():
@@ -163,7 +163,7 @@ def remove_everything(runner: Runner) -> None:
     if runner.path(_JAIL).exists():
         _unlink(runner, *_BANS)
         runner.run(["systemctl", "try-restart", "fail2ban.service"])
-    _disable(runner, "infisical-logs.service", "infisical-transaction.service")
+    _disable(runner, "infisical-logs.service")
     for place in _PLACES:
         _empty(runner.path(place))
     _remove_firewall(runner)

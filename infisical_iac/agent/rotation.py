@@ -20,6 +20,7 @@ from infisical_iac.agent.restic import read_variables
 from infisical_iac.agent.runner import Failure, Runner, action, explain, failure_of, observation
 from infisical_iac.agent.transaction import (
     BACKUP_AT_WORK,
+    INTERRUPTED,
     StepContext,
     Transaction,
     TransactionJournal,
@@ -292,6 +293,14 @@ def hand_in(runner: Runner, *, key: str, value: str) -> None:
     write(_path(runner, key, ".next"), f"{value}\n".encode())
 
 
+@action
+def take_back(runner: Runner, *, key: str) -> None:
+    """Remove a value that was handed in, unless its rotation has begun."""
+    with _hold(runner):
+        if not runner.path(_STATE).exists():
+            remove(_path(runner, key, ".next"))
+
+
 def _read_older(_: Runner, text: str) -> TransactionJournal:
     """Return the journal for `<key> <phase>`, as the version before has written it."""
     key, phase = text.split()
@@ -304,7 +313,8 @@ def _read_older(_: Runner, text: str) -> TransactionJournal:
         "proven": ("forward", _RETIRE),
     }
     way, step = steps[phase]
-    return TransactionJournal("rotation", "", step, way, kept={"key": key})
+    failure = INTERRUPTED if way == "back" else None
+    return TransactionJournal("rotation", "", step, way, failure, named=[key])
 
 
 _NEXT, _SWITCH, _USE = "make the next key", "put the next key in place", "have it used everywhere"

@@ -18,7 +18,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
@@ -26,7 +26,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from infisical_iac.agent.files import hold, remove, remove_leftovers, rename, write
-from infisical_iac.agent.runner import Failure, Runner, action, explain, observation, to_failure
+from infisical_iac.agent.runner import (
+    Failure,
+    Runner,
+    action,
+    explain,
+    failure_of,
+    observation,
+    to_failure,
+)
 
 Way = Literal["forward", "back"]
 Outcome = Literal["", "done", "undone"]
@@ -36,6 +44,9 @@ ASKED = Failure("run.asked_back", "somebody asked to go back")
 # A transaction or a program of the version before may still be at work.
 _LOCK_SECONDS = 600
 _SPARE_BYTES = 1 << 18
+_START_SECONDS = 10
+# What only a transaction that has not ended needs.
+_FILES = ("asked-back", "plan.json", "spare")
 _BACKUPS = "/var/lib/infisical-backup"
 BACKUP_AT_WORK = (
     "a backup, or a drill that reads one, has been at work for 10 minutes: wait for its end, or "
@@ -107,6 +118,10 @@ class StepContext:
         text = f"{json.dumps(asdict(self.journal))}\n".encode()
         try:
             write(self.path("state"), text)
+            spare = self.path("spare")
+            # A journal with many secrets needs more of it.
+            if spare.exists() and spare.stat().st_size < 2 * len(text):
+                write(spare, b"-" * 4 * len(text))
         except OSError:
             remove(self.path("spare"))
             write(self.path("state"), text)
@@ -174,6 +189,7 @@ def _read(runner: Runner, of: Transaction, name: str) -> TransactionJournal | No
     found = json.loads(text)
     for each in ("failure", "stuck"):
         found[each] = Failure(**found[each]) if found[each] else None
+    found["log"] = [tuple(each) for each in found["log"]]
     return TransactionJournal(**found)
 
 
@@ -190,6 +206,8 @@ def describe_state(name: str, text: str) -> str:
     phase = "begun"
     if found["way"] == "back":
         phase = "backing"
+    elif found["waits"]:
+        phase = "swapped"
     elif place >= of.index(of.proven_from):
         phase = "proven"
     elif place >= of.index(of.goes_on_from):
@@ -209,6 +227,9 @@ def run(runner: Runner, of: Transaction) -> TransactionJournal | None:
         locks.enter_context(hold(lock, _LOCK_SECONDS, f"{of.title} is under way"))
         journal = read_journal(runner, of)
         if journal is None:
+            # Left by a run that was killed at its beginning or its end.
+            for each in _FILES:
+                remove(runner.path(f"{of.directory}/{each}"))
             return None
         text = runner.text(f"{of.directory}/plan.json")
         if text is None and not journal.outcome:
@@ -231,7 +252,8 @@ def run(runner: Runner, of: Transaction) -> TransactionJournal | None:
                 _go_back(work, of)
         except Exception as error:  # whatever it is, the next run takes it up
             journal.stuck = to_failure(error)
-            work.save()
+            with suppress(OSError):
+                work.save()
             raise RuntimeError(journal.stuck) from None
         if journal.waits:
             return journal
@@ -332,11 +354,13 @@ def _begin(work: StepContext, step: TransactionStep) -> None:
 
 def _end(work: StepContext) -> None:
     """End a transaction: from here on there is none, and `last` tells of it until it was told."""
-    for name in ("asked-back", "plan.json", "spare"):
+    work.journal.kept.pop("before", None)  # it is of no use any more
+    work.save()
+    rename(work.path("state"), work.path("last"))
+    for name in _FILES:
         remove(work.path(name))
     for folder in (work.directory, *_WRITTEN):
         remove_leftovers(work.runner.path(folder))
-    rename(work.path("state"), work.path("last"))
 
 
 def _now() -> str:
@@ -381,7 +405,8 @@ def begin(
         if there is None:
             write(runner.path(f"{of.directory}/plan.json"), json.dumps(plan).encode())
             write(runner.path(f"{of.directory}/spare"), b"-" * _SPARE_BYTES)
-            remove(runner.path(f"{of.directory}/last"))
+            for each in ("last", "asked-back"):
+                remove(runner.path(f"{of.directory}/{each}"))
             StepContext(
                 runner, of.directory, plan, TransactionJournal(name, began, named=[*named])
             ).save()
@@ -404,10 +429,19 @@ def take_up(runner: Runner, *, name: str, plan: dict[str, Any]) -> None:
         plan: its plan if it has none, because the version before began it.
     """
     of = find(name)
-    if not runner.path(f"{of.directory}/plan.json").exists():
+    if needs_plan(runner, name=name):
         with _unless_running(runner, of):
             write(runner.path(f"{of.directory}/plan.json"), json.dumps(plan).encode())
     start(runner, name=name)
+
+
+@observation
+def needs_plan(runner: Runner, *, name: str) -> bool:
+    """Return whether a transaction is under way that has no plan, because of the version before."""
+    directory = find(name).directory
+    names = (runner.path(f"{directory}/{each}") for each in ("state", "plan.json"))
+    has_state, has_plan = (each.exists() for each in names)
+    return has_state and not has_plan
 
 
 @contextmanager
@@ -424,7 +458,13 @@ def start(runner: Runner, *, name: str) -> None:
     words = ["systemd-run", "--quiet", "--collect", "--unit", unit_of(name)]
     # A stop of the unit, as at a shutdown, must not end the programs of a step before the step.
     words += ["--property", "KillMode=mixed", "--property", "Type=exec"]
-    runner.must_run([*words, "python3", "-IS", sys.argv[0], "--transaction", name])
+    words += ["python3", "-IS", sys.argv[0], "--transaction", name]
+    end = time.monotonic() + _START_SECONDS
+    # Another one may start it at the same time, and one that ends keeps its name for a moment.
+    while (done := runner.run(words)).status != 0 and not is_active(runner, name):
+        if time.monotonic() >= end:
+            raise failure_of(done.errors)
+        time.sleep(0.5)
 
 
 @action
@@ -459,8 +499,14 @@ def ask_back(runner: Runner, *, name: str) -> None:
     """Ask a transaction to go back; it does so before its next step, unless it is proven."""
     directory = find(name).directory
     # The operator's side itself takes the steps of one that has no plan here.
-    if not runner.path(f"{directory}/plan.json").exists():
-        return
+    if not (read_journal(runner, find(name)) and runner.path(f"{directory}/plan.json").exists()):
+        raise RuntimeError(
+            Failure(
+                "refused.no_way_back",
+                f"{find(name).title} can't be undone on demand",
+                "`infisical-iac attach` ends it as its state says",
+            )
+        )
     write(runner.path(f"{directory}/asked-back"), b"")
     start(runner, name=name)
 
@@ -492,6 +538,9 @@ def progress(runner: Runner, *, name: str, seen: int, seconds: float) -> Progres
             journal.outcome or journal.waits or len(journal.log) > seen
         )
         if is_new or not active or time.monotonic() >= end:
+            if journal:
+                # As many entries as there are secrets, which nobody needs there.
+                journal.kept.pop("before", None)
             return Progress(journal, active)
         time.sleep(0.2)
 
@@ -530,8 +579,13 @@ def resume(runner: Runner) -> None:
     Only the operator's side has the plan of one that an earlier version began.
     """
     for name in _KINDS:
-        if runner.path(f"{find(name).directory}/plan.json").exists():
+        of = find(name)
+        if (runner.text(f"{of.directory}/state") or "").startswith("{") and _has_plan(runner, of):
             start(runner, name=name)
+
+
+def _has_plan(runner: Runner, of: Transaction) -> bool:
+    return runner.path(f"{of.directory}/plan.json").exists()
 
 
 def run_named(runner: Runner, names: Sequence[str]) -> int:

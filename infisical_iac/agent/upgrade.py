@@ -19,6 +19,7 @@ from infisical_iac.agent.files import remove, write
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.runner import Failure, Runner
 from infisical_iac.agent.transaction import (
+    INTERRUPTED,
     StepContext,
     Transaction,
     TransactionJournal,
@@ -208,7 +209,8 @@ def _end_closed(work: StepContext) -> None:
     stack.close_port(work.runner, docker.PROJECT)
     redis = data.of_service(work.runner, "redis")
     if redis:
-        work.runner.run(["docker", "exec", redis.id, "sh", "-c", _FLUSH], seconds=20)
+        with suppress(RuntimeError):  # Redis may hang
+            work.runner.run(["docker", "exec", redis.id, "sh", "-c", _FLUSH], seconds=20)
     remove(work.runner.path(_CLOSED))
 
 
@@ -247,7 +249,7 @@ _CONNECT, _REMOVE = "open it", "remove the old data"
 
 def _read_older(runner: Runner, text: str) -> TransactionJournal:
     """Return the journal for `<release> <phase> <image>`, as the version before has written it."""
-    release, phase, _ = text.split()
+    release, phase, image = text.split()
     steps: dict[str, tuple[Way, str]] = {
         "begun": ("back", _LOAD),
         "paused": ("back", _LOAD),
@@ -263,7 +265,9 @@ def _read_older(runner: Runner, text: str) -> TransactionJournal:
     kept = {"swapped": f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"}
     for name in ("loaded", "started"):
         kept[name] = (runner.text(f"{DIRECTORY}/{name}") or "").strip()
-    journal = TransactionJournal("upgrade", began, step, way, kept=kept)
+    failure = INTERRUPTED if way == "back" else None
+    named = [release, image]
+    journal = TransactionJournal("upgrade", began, step, way, failure, named=named, kept=kept)
     if noted := (runner.text(f"{DIRECTORY}/writes") or "").split():
         since, writes, *images = noted
         journal.kept["writes"] = asdict(WriteNote(since, writes, tuple(images)))

@@ -45,12 +45,12 @@ class StackSteps:
         make_keys(known, known.admin_password)
         configure_containers(settings)
         compose, project = compose_file(settings, known.machine), known.workspace.project.slug
+        resume.resuming(name="Take up interrupted changes after a boot")
         end_interrupted(known, compose)
         upgrade.version(
             compose=compose, settings=settings, project=project, name="Change the version"
         )
         run_containers(settings, known.machine)
-        resume.resuming(name="Take up interrupted changes after a boot")
         keys.unused_secrets(more=keys.more_of(settings), name="Remove secrets that nothing uses")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar
 
 from infisical_iac.agent import restic
@@ -277,13 +278,18 @@ def rotate(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
         if value:
             handed = question(on_host.hand_in, key=key.file, value=value)
             perform(handed, doing="store the next key")
-        journal = transaction.begin(
-            "rotation",
-            transaction.stamp(),
-            _plan(key, settings, project),
-            proof.steps,
-            named=[key.file],
-        )
+        try:
+            journal = transaction.begin(
+                "rotation",
+                transaction.stamp(),
+                _plan(key, settings, project),
+                proof.steps,
+                named=[key.file],
+            )
+        except (CommandFailed, Refused):
+            if value:
+                perform(question(on_host.take_back, key=key.file), doing="remove the next key")
+            raise
         _refuse_undone(key, journal)
         return [*journal.told, *proof.sentences]
     proof.record()
@@ -396,10 +402,11 @@ def recover(found: UnfinishedRotation, settings: Settings, project: str, site: S
         return recover_repositories(found, holders)
     proof = _Proof(key, settings, project)
     if holders.on_host:
-        journal = transaction.take_up("rotation", _plan(key, settings, project), proof.steps)
+        make_plan = partial(_plan, key, settings, project)
+        journal = transaction.take_up("rotation", make_plan, proof.steps)
         session.forget()
         if journal.outcome == "done":
-            return f"The new {key.name} key is in use."
+            return " ".join([f"The new {key.name} key is in use.", *journal.told])
         if found.way == "complete" and journal.failure != INTERRUPTED:
             _refuse_undone(key, journal)
         return f"The old {key.name} key is in use."

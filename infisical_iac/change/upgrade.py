@@ -122,9 +122,12 @@ class VersionChanges:
 
         Called before another change begins. Raises RunFailed if it can't be ended.
         """
-        settings, compose = self.site.settings, stack.compose_text()
-        plan = _plan(unfinished, compose, settings, project)
-        ended = transaction.take_up("upgrade", plan)
+        settings = self.site.settings
+
+        def make_plan() -> dict[str, Any]:
+            return _plan(unfinished, stack.compose_text(), settings, project)
+
+        ended = transaction.take_up("upgrade", make_plan)
         if ended.outcome == "undone" and ended.failure != INTERRUPTED:
             _read_end(unfinished, ended, settings)
         session.forget()
@@ -133,7 +136,8 @@ class VersionChanges:
         if ended.outcome == "undone":
             how = _describe_data(kept) if kept else "as it did"
             return f"Infisical {unfinished.old} serves again, {how}."
-        return f"Infisical {unfinished.new} serves."
+        sentences = [*ended.told, *given_up_after_proof(ended.kept.get("removed", ()), kept)]
+        return " ".join([f"Infisical {unfinished.new} serves.", *sentences])
 
     def go_to(self, release: Release, was: Images, data: Release | None, project: str) -> list[str]:
         """Roll back to a release, and return sentences about it.

@@ -44,5 +44,8 @@ def attach(inventory: str, lock: Lock, go_back: bool) -> None:
             upgrade.end_unfinished(upgrading, settings, project)
         if machine.rotating or machine.upgrading:
             return
-        for sentence in transaction.tell_ended() or ["No change is under way on the host."]:
+        sentences, is_undone = transaction.tell_ended()
+        for sentence in sentences or ["No change is under way on the host."]:
             echo(sentence)
+        if is_undone:
+            raise SystemExit(1)

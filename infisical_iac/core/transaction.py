@@ -4,7 +4,8 @@
 transaction goes on, and waits only for the steps that nobody else can do.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,19 +57,25 @@ def begin(
     steps = steps or {}
     plan = {**plan, **{f"operator_{way}": _of(steps, way) for way in ("forward", "back")}}
     started = question(transaction.begin, name=name, began=began, plan=plan, named=[*named])
-    perform(started, doing=f"begin {transaction.find(name).title}")
+    with _explaining(transaction.find(name).title):
+        perform(started, doing=f"begin {transaction.find(name).title}")
     return follow(name, steps)
 
 
 def take_up(
-    name: str, plan: Mapping[str, Any], steps: Mapping[str, OperatorStep] | None = None
+    name: str,
+    make_plan: Callable[[], Mapping[str, Any]],
+    steps: Mapping[str, OperatorStep] | None = None,
 ) -> TransactionJournal:
     """Take up a transaction that has not ended, and follow it; the arguments are those of `begin`.
 
-    The plan is used only for one that has none, because an earlier version began it.
+    Args:
+        make_plan: called for one that has no plan, because an earlier version began it.
     """
-    steps = steps or {}
-    plan = {**plan, **{f"operator_{way}": _of(steps, way) for way in ("forward", "back")}}
+    steps, plan = steps or {}, {}
+    if ask(question(transaction.needs_plan, name=name)):
+        own = {f"operator_{way}": _of(steps, way) for way in ("forward", "back")}
+        plan = {**make_plan(), **own}
     perform(question(transaction.take_up, name=name, plan=plan), doing=f"take up the {name}")
     return follow(name, steps)
 
@@ -83,8 +90,15 @@ def follow(name: str, steps: Mapping[str, OperatorStep]) -> TransactionJournal:
     Raises RunFailed as `begin` does.
     """
     title = transaction.find(name).title
-    try:
+    with _explaining(title):
         return _follow(name, title, steps)
+
+
+@contextmanager
+def _explaining(title: str) -> Iterator[None]:
+    """Raise RunFailed if the connection is lost or somebody interrupts this program."""
+    try:
+        yield
     except LOST as error:
         raise RunFailed(
             f"{explain_loss(host, error)}, and {title} goes on there: {_ATTACH}",
@@ -163,18 +177,22 @@ def _stuck(title: str, journal: TransactionJournal) -> RunFailed:
     )
 
 
-def tell_ended() -> list[str]:
-    """Return sentences on transactions whose end nobody was told, and forget them."""
-    sentences = []
+def tell_ended() -> tuple[list[str], bool]:
+    """Return sentences on transactions whose end nobody was told, and forget them.
+
+    Returns also whether one of them was undone.
+    """
+    sentences, is_undone = [], False
     for name, found in open_transactions().items():
         journal, title = found.journal, transaction.find(name).title
         if journal is None or not journal.outcome:
             continue
         reason = f": {explain(journal.failure)}" if journal.failure else ""
         how = "done" if journal.outcome == "done" else f"undone{reason}"
+        is_undone = is_undone or journal.outcome == "undone"
         sentences += [f"Since then {title} is {how}.", *journal.told]
         perform(question(transaction.forget, name=name), doing=f"end {title}")
-    return sentences
+    return sentences, is_undone
 
 
 def open_transactions() -> dict[str, Progress]:

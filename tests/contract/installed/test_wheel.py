@@ -55,7 +55,7 @@ print(json.dumps({
     "changelog": read_changelog(),
     "deploy": callable(deploy.deploy),
     "templates": len(list_templates()),
-    "rendered": template("infisical-drill-failed.service", script="true"),
+    "rendered": template("infisical-drill-failed.service", agent=lambda *_: "true"),
     "script": script_file("apt"),
     "withheld": is_withheld("LD_PRELOAD"),
     "redis": load({"admin_email": "admin@example.com"}).stack.redis_image,

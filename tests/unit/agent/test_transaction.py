@@ -386,3 +386,74 @@ def test_no_backup_begins_while_one_is_under_way(story: _Story, host: FakeRunner
     story.die = look
     run(host, story.kind)
     assert len(busy) == 10
+
+
+def test_one_that_has_ended_meanwhile_is_not_taken_up(story: _Story, host: FakeRunner) -> None:
+    run(host, story.kind)
+    transaction.take_up(host, name="test", plan={"compose": "x"})
+    assert not host.path(f"{_DIRECTORY}/plan.json").exists()
+
+
+def test_what_a_killed_beginning_has_left_is_removed(story: _Story, host: FakeRunner) -> None:
+    host.path(f"{_DIRECTORY}/state").unlink()
+    transaction.resume(host)
+    assert run(host, story.kind) is None
+    left = {each.name for each in host.path(_DIRECTORY).iterdir()}
+    assert left == {"lock"}
+
+
+def test_nobody_asks_one_back_that_has_ended(story: _Story, host: FakeRunner) -> None:
+    run(host, story.kind)
+    with pytest.raises(RuntimeError) as refused:
+        ask_back(host, name="test")
+    assert refused.value.args[0].code == "refused.no_way_back"
+    host.write(f"{_DIRECTORY}/asked-back", "")
+    begin(host, name="test", began="20261125T111112Z", plan={})
+    ended = run(host, story.kind)
+    assert ended
+    assert ended.outcome == "done"
+
+
+def test_a_unit_that_another_one_starts_at_the_same_time_is_no_error(
+    story: _Story, host: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter((False, True))
+    monkeypatch.setattr(transaction, "is_active", lambda *_: next(answers))
+    busy = FakeRunner(host.root, {"systemd-run": Output(1, "", "Unit was already loaded")})
+    transaction.start(busy, name="test")
+    assert len(busy.ran) == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "way", "waits", "phase"),
+    [
+        ("one", "forward", False, "begun"),
+        ("one", "forward", True, "swapped"),
+        ("three", "forward", False, "swapped"),
+        ("five", "forward", False, "proven"),
+        ("five", "back", False, "backing"),
+    ],
+)
+def test_a_state_is_described_by_its_names_and_phase(
+    story: _Story, step: str, way: str, waits: bool, phase: str
+) -> None:
+    journal = {"step": step, "way": way, "waits": waits, "named": ["a", "b"]}
+    assert transaction.describe_state("test", json.dumps(journal)) == f"a {phase} b"
+    assert transaction.describe_state("test", "a begun b") == "a begun b"
+
+
+def test_the_space_for_a_journal_grows_with_it(story: _Story, host: FakeRunner) -> None:
+    sizes = []
+
+    def keep(call: str) -> None:
+        if call == "do two":
+            sizes.append(host.path(f"{_DIRECTORY}/spare").stat().st_size)
+            work = transaction.StepContext(
+                host, _DIRECTORY, {}, transaction.TransactionJournal("test", _BEGAN)
+            )
+            work.keep(before="x" * (1 << 18))
+            sizes.append(host.path(f"{_DIRECTORY}/spare").stat().st_size)
+
+    story.die = keep
+    run(host, story.kind)
+    assert sizes[1] > 2 * sizes[0]

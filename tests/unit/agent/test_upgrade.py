@@ -326,7 +326,10 @@ def test_a_change_of_the_version_before_is_ended_by_its_phase(
         host.volume(MAIN, base="old")
         host.volume(_NEW, base="new")
     transaction.take_up(host, name="upgrade", plan=_plan())
-    assert transaction.run(host, _KIND)
+    ended = transaction.run(host, _KIND)
+    assert ended
+    assert ended.named == [_RELEASE, _IMAGE]
+    assert (ended.failure == transaction.INTERRUPTED) is (serves == "old")
     if serves == "new":
         _assert_new(host)
     else:

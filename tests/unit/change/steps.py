@@ -73,6 +73,8 @@ class NotingHost(Noting):
                 if journal is None or not journal.waits or journal.answer:
                     transaction.run_named(self.runner, [name])
                 return transaction.progress(self.runner, name=name, seen=0, seconds=0)
+            case "transaction.needs_plan":
+                return transaction.needs_plan(self.runner, name="rotation")
             case "redis_passwords.hashes":
                 self.note(call.name.replace(".", " "))
                 return ["hash-1", "hash-2"]

@@ -1,5 +1,6 @@
 """Test the report of a change of version that the host makes by itself."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -61,10 +62,10 @@ class _Host:
     ) -> TransactionJournal:
         assert (name, began) == ("upgrade", named[0].partition("-")[0])
         self.named = named
-        return self.take_up(name, plan)
+        return self.take_up(name, lambda: plan)
 
-    def take_up(self, name: str, plan: dict[str, Any]) -> TransactionJournal:
-        self.plans.append(plan)
+    def take_up(self, name: str, make_plan: Callable[[], dict[str, Any]]) -> TransactionJournal:
+        self.plans.append(make_plan())
         return self.ended
 
     def prepare(self, _: object) -> None:
