@@ -51,6 +51,7 @@ def admin(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
         return login.universal(anyone, *file.values())
 
     monkeypatch.setattr(bootstrap, "state", SimpleNamespace(is_executing=True))
+    monkeypatch.setattr(bootstrap, "perform", lambda *_, **__: None)
     monkeypatch.setattr(bootstrap, "write", write)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(session, "read_env", lambda _: file)
