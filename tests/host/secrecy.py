@@ -6,6 +6,7 @@ arguments of a process.
 
 import re
 import shlex
+import time
 from collections.abc import Iterable
 
 from tests.host.connection import Connection
@@ -60,6 +61,20 @@ def files_holding(
     options = "--recursive --text --files-with-matches --fixed-strings --file=-"
     command = f"grep {options} -- {' '.join(patterns)}"
     return sorted(connection.quietly(command, _lines(values)).splitlines())
+
+
+def lasting_files_holding(
+    values: Iterable[Secret], connection: Connection, patterns: list[str]
+) -> list[str]:
+    """Return the files that hold a value in two searches a second apart.
+
+    runc writes a process's environment to a file of root's for some milliseconds at each
+    `docker exec`, which a health check is too.
+    """
+    values = list(values)
+    first = files_holding(values, connection, patterns)
+    time.sleep(1)
+    return sorted({*first} & {*files_holding(values, connection, patterns)})
 
 
 def lines_holding(values: Iterable[Secret], connection: Connection, command: str) -> int:

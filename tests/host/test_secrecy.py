@@ -5,7 +5,13 @@ import pytest
 from infisical_iac.core.settings import Settings
 from tests.host.connection import Connection, Host
 from tests.host.containers import Inspected, Running
-from tests.host.secrecy import Secret, files_holding, lines_holding, open_files_holding
+from tests.host.secrecy import (
+    Secret,
+    files_holding,
+    lasting_files_holding,
+    lines_holding,
+    open_files_holding,
+)
 from tests.host.stored import EDGE_KEY, ROOT, confidential
 
 
@@ -49,7 +55,7 @@ def test_no_file_readable_by_everybody_holds_a_secret(
 def test_no_temporary_file_holds_a_secret(
     connection: Connection, hidden_secrets: list[Secret], directory: str
 ) -> None:
-    assert files_holding(hidden_secrets, connection, [directory]) == []
+    assert lasting_files_holding(hidden_secrets, connection, [directory]) == []
 
 
 def test_no_shell_history_holds_a_secret(

@@ -2,11 +2,12 @@
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tests.host import stored
-from tests.host.secrecy import Secret, files_holding
+from tests.host import secrecy, stored
+from tests.host.secrecy import Secret, files_holding, lasting_files_holding
 from tests.host.stored import confidential, read_secrets
 
 _TEXT = "-----BEGIN FAKE-----\nobviously-fake-line-of-a-key\n-----END FAKE-----"
@@ -53,3 +54,17 @@ def test_files_are_searched_for_the_longest_line_of_a_secret(
     (tmp_path / "log").write_text("obviously-fake-line-of-a-key\n")
     found = files_holding(values, _Shell(), [f"{tmp_path}/log"])  # type: ignore[arg-type]
     assert found == [f"{tmp_path}/log"]
+
+
+def test_a_file_that_goes_within_a_second_is_not_counted(
+    secrets: dict[str, Secret], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("lasting", "passing"):
+        (tmp_path / name).write_text("obviously-fake-line-of-a-key\n")
+    # The clock of this module alone: subprocess sleeps too while it waits.
+    clock = SimpleNamespace(sleep=lambda _seconds: (tmp_path / "passing").unlink())
+    monkeypatch.setattr(secrecy, "time", clock)
+    searched = [f"{tmp_path}/lasting", f"{tmp_path}/passing"]
+    values = confidential(secrets)
+    found = lasting_files_holding(values, _Shell(), searched)  # type: ignore[arg-type]
+    assert found == [f"{tmp_path}/lasting"]
