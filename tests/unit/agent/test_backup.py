@@ -14,6 +14,7 @@ from infisical_iac.backup.record import parse_record
 from tests.unit.agent.fake_runner import FakeRunner
 
 _STATE = "/var/lib/infisical-backup"
+_WORK = f"{_STATE}/work"
 # The end of Docker's error on a node of a Swarm that has lost its quorum.
 _NO_LEADER = Output(1, errors="the swarm does not have a leader")
 _STATUS = "docker node inspect --format {{json .ManagerStatus}} self"
@@ -59,7 +60,7 @@ class _World:
         return [each for each in lines if not each.startswith("#")]
 
     def work(self) -> list[Path]:
-        return [*self.host.path(f"{_STATE}/work").iterdir()]
+        return [*self.host.path(_WORK).iterdir()]
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ def test_a_drill_that_reads_a_snapshot_is_waited_for(
 def test_a_killed_run_is_cleaned_up_and_recorded(world: _World) -> None:
     backup.run_backup(world.host)
     world.host.write(f"{_STATE}/running", "1764000000\n")
-    world.host.write(f"{_STATE}/work/snapshot/database.dump", "half")
+    world.host.write(f"{_WORK}/snapshot/database.dump", "half")
     ending = {"EXIT_CODE": "killed", "EXIT_STATUS": "KILL"}
     assert backup.record_killed(world.host, ending) == 0
     assert world.did[-1] == "sessions"

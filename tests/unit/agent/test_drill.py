@@ -17,6 +17,7 @@ from infisical_iac.backup.record import parse_drill
 from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
 
 _STATE = "/var/lib/infisical-drill"
+_WORK = f"{_STATE}/work"
 _KEY = "0123456789abcdef"
 _OWN = ("AUTH_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
 _LIVE = "infisical/infisical:v0.165.16"
@@ -139,7 +140,7 @@ def test_a_drill_proves_the_latest_snapshot_of_the_first_target(
     assert " 1 secret in 3 folders " in printed
     metrics = (world.host.text(f"{_STATE}/metrics.prom") or "").splitlines()
     assert {"infisical_drill_run_success 1", "infisical_drill_secrets 1"} <= {*metrics}
-    assert [*world.host.path(f"{_STATE}/work").iterdir()] == []
+    assert [*world.host.path(_WORK).iterdir()] == []
     assert not world.host.path(f"{_STATE}/running").exists()
 
 
@@ -363,13 +364,13 @@ def test_a_backup_that_does_not_end_fails_the_drill(
 
 def test_a_killed_drill_is_cleaned_up_and_recorded(world: _World) -> None:
     world.host.write(f"{_STATE}/running", "1764000000\n")
-    world.host.write(f"{_STATE}/work/variables", "AUTH_SECRET=obviously-fake")
+    world.host.write(f"{_WORK}/variables", "AUTH_SECRET=obviously-fake")
     ending = {"EXIT_CODE": "killed", "EXIT_STATUS": "KILL"}
     assert drill.record_killed(world.host, ending) == 0
     found = parse_drill(world.host.text(f"{_STATE}/last.json") or "")
     assert found.failure.endswith(" (killed KILL)")
     assert (found.target, found.success) == ("", None)
-    assert not world.host.path(f"{_STATE}/work/variables").exists()
+    assert not world.host.path(f"{_WORK}/variables").exists()
     assert world.did == ["clean"]
     assert drill.record_killed(world.host, ending) == 0
     assert world.did == ["clean"]

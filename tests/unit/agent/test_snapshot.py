@@ -254,9 +254,10 @@ def test_the_databases_are_healthy_before_infisical_is_started(tmp_path: Path) -
 
 def test_variables_of_a_drill_are_in_a_file(tmp_path: Path) -> None:
     host = _make(tmp_path)
-    snapshot.serve(host, **_PLACE, variables="/var/lib/infisical-drill/work/variables")
+    variables = "/var/lib/infisical-drill/variables"
+    snapshot.serve(host, **_PLACE, variables=variables)
     up = next(each for each in host.commands if " up " in each)
-    assert f" --env-file {host.root}/var/lib/infisical-drill/work/variables up " in up
+    assert f" --env-file {host.root}{variables} up " in up
 
 
 def test_a_port_is_forwarded_to_the_project_until_it_is_removed(tmp_path: Path) -> None:
