@@ -148,11 +148,7 @@ class ApiError(UserError, AnswerError):
     """Infisical answered with an error.
 
     Attributes:
-        status: the HTTP status.
-        error: Infisical's name for the kind of error, such as `TokenError`.
-        message: Infisical's message, in one line, without the secrets that were sent.
-        method, path: the method and the path of the request.
-        retry_after: the seconds to wait, as the server asks, at most 30; None if it does not.
+        status, error, message, method, path, retry_after: as in `ErrorAnswer`.
     """
 
     code = "api"
