@@ -25,10 +25,15 @@ from infisical_iac.agent.reading import (
     read_all,
 )
 from infisical_iac.agent.runner import Failure, Runner, explain, make_failure
+from infisical_iac.agent.transaction import StepContext
 
 # Reads of the data before they count as unusable, and the seconds between two.
 _ATTEMPTS, _PAUSE = 3, 10
 _KEY_BYTES = 32
+
+# After a change that an earlier version began, it is unknown what could be read before, but the
+# deployer must be able to log in.
+_UNKNOWN = Before({}, public=False)
 
 
 def refuse_undecryptable(runner: Runner, port: int) -> None:
@@ -70,6 +75,26 @@ def record_before(
         return Before(found, public, canary.is_alive(client), same_ingress, reach, key.hex())
     except RuntimeError:
         return None
+
+
+def plan_of(work: StepContext) -> ProofPlan:
+    """Return what a proof needs of the settings, from a transaction's plan."""
+    return ProofPlan.from_json(work.plan["proof"])
+
+
+def record(work: StepContext) -> None:
+    """Run the checks before a change, and keep the results in the transaction's journal."""
+    same_ingress = bool(work.plan.get("same_ingress", True))
+    before = record_before(work.runner, plan_of(work), work.plan["port"], same_ingress=same_ingress)
+    work.keep(before=before.to_json() if before else None)
+
+
+def recall(work: StepContext) -> Before | None:
+    """Return the results of the checks before the change; None if the deployer could not log in."""
+    if "before" not in work.journal.kept:
+        return _UNKNOWN
+    found = work.journal.kept["before"]
+    return Before.from_json(found) if found else None
 
 
 def check_as_before(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from infisical_iac.agent import proof, proof_steps, stack
+from infisical_iac.agent import proof, stack
 from infisical_iac.agent.database import KEYS, Database, find_accepting, find_database
 from infisical_iac.agent.files import hold, remove, remove_leftovers, rename, write
 from infisical_iac.agent.keys import derive
@@ -276,9 +276,9 @@ def _use(work: StepContext) -> None:
 
 
 def _check(work: StepContext) -> None:
-    before = proof_steps.recall(work)
+    before = proof.recall(work)
     sentences = proof.check_as_before(
-        work.runner, proof_steps.plan_of(work), before, port=work.plan["port"], same_data=True
+        work.runner, proof.plan_of(work), before, port=work.plan["port"], same_data=True
     )
     work.tell(*sentences)
 
@@ -325,7 +325,7 @@ TRANSACTION = Transaction(
     DIRECTORY,
     "a rotation of a key",
     (
-        TransactionStep(READ, proof_steps.record),
+        TransactionStep(READ, proof.record),
         TransactionStep(_NEXT, _make_next, _retire_other),
         TransactionStep(_SWITCH, _put_next_in_place, _put_old_in_place),
         TransactionStep(_USE, _use),

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infisical_iac.agent import data, docker, dump, proof, proof_steps, releases, snapshot, stack
+from infisical_iac.agent import data, docker, dump, proof, releases, snapshot, stack
 from infisical_iac.agent.data import MAIN, WriteNote
 from infisical_iac.agent.files import remove, write
 from infisical_iac.agent.releases import RELEASES
@@ -194,8 +194,8 @@ def _check(work: StepContext) -> None:
     port = stack.forward_port(runner)
     sentences = proof.check_before_opening(
         runner,
-        proof_steps.plan_of(work),
-        proof_steps.recall(work),
+        proof.plan_of(work),
+        proof.recall(work),
         port=port,
         same_data=not work.plan["data"],
         is_closed=True,
@@ -219,7 +219,7 @@ def _connect(work: StepContext) -> None:
     stack.start(work.runner, seconds=work.plan["timeout"])
     _end_closed(work)
     _open(work)
-    proof.check_opened(work.runner, proof_steps.plan_of(work).address, proof_steps.recall(work))
+    proof.check_opened(work.runner, proof.plan_of(work).address, proof.recall(work))
 
 
 def _remove_old(work: StepContext) -> None:
@@ -280,7 +280,7 @@ TRANSACTION = Transaction(
     "a change of version",
     (
         TransactionStep(_KEEP, _make_release, _note_failure),
-        TransactionStep(_READ, proof_steps.record),
+        TransactionStep(_READ, proof.record),
         TransactionStep(_CLOSE, _close, _open),
         TransactionStep(_PAUSE, _pause, _serve_again),
         TransactionStep(_DUMP, _dump, _remove_dump),

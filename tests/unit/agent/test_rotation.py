@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.agent import proof, proof_steps, rotation, stack, transaction
+from infisical_iac.agent import proof, rotation, stack, transaction
 from infisical_iac.agent.files import hold
 from infisical_iac.agent.rotation import BackupPlaces
 from infisical_iac.agent.runner import Failure, Output, Runner
@@ -117,7 +117,7 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(stack, "start", start)
     monkeypatch.setattr(proof, "record_before", lambda *_, **__: None)
-    monkeypatch.setattr(proof_steps, "plan_of", lambda _: None)
+    monkeypatch.setattr(proof, "plan_of", lambda _: None)
     monkeypatch.setattr(proof, "check_as_before", lambda *_, **__: ["Read as before."])
     return found
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.agent import proof as agent_proof
-from infisical_iac.agent import proof_steps
 from infisical_iac.agent import rotation as on_host
 from infisical_iac.agent import stack as agent_stack
 from infisical_iac.agent.proof_model import ProofPlan
@@ -39,7 +38,7 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> NotingHost:
     monkeypatch.setattr(on_host, "_start_database", lambda _: None)
     monkeypatch.setattr(on_host, "give_password", lambda *_: made.note_on_host("rotation alter"))
     monkeypatch.setattr(agent_proof, "record_before", lambda *_, **__: None)
-    monkeypatch.setattr(proof_steps, "plan_of", lambda _: None)
+    monkeypatch.setattr(agent_proof, "plan_of", lambda _: None)
     monkeypatch.setattr(agent_proof, "check_as_before", made.pass_checks_on_host)
     monkeypatch.setattr(checks, "plan_of", lambda *_: ProofPlan("", "", PublicAddress("")))
     monkeypatch.setattr(agent_stack, "start", lambda *_, **__: made.note_on_host("up"))
