@@ -7,6 +7,7 @@ a change that goes back: they are given up, as a volume that is kept, with notes
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +25,8 @@ from infisical_iac.agent.runner import Failure, Output, Runner
 
 MAIN = "infisical_postgres"
 REDIS = "infisical_redis"
-_OURS = f"label=com.docker.compose.project={PROJECT}"
+_PROJECT_LABEL = "com.docker.compose.project"
+_OURS = f"label={_PROJECT_LABEL}={PROJECT}"
 _GIVEN_UP = f"{MAIN}_given_up_"
 # The labels of given up data.
 _SINCE, _WRITES, _IMAGES = (f"infisical-iac.{each}" for each in ("since", "writes", "images"))
@@ -102,6 +104,12 @@ def stop(runner: Runner, *services: str) -> None:
         runner.must_run(["docker", "stop", *ids], seconds=_STOP_SECONDS)
 
 
+def remove_container(runner: Runner, service: str) -> None:
+    """Remove the container of a service, if there is one. Raises RuntimeError with a Failure."""
+    if found := of_service(runner, service):
+        runner.must_run(["docker", "rm", "--force", found.id])
+
+
 def find_volume(runner: Runner, name: str) -> DockerVolume | None:
     """Return a volume, None without it.
 
@@ -110,7 +118,8 @@ def find_volume(runner: Runner, name: str) -> DockerVolume | None:
     return next((each for each in list_volumes(runner, name) if each.name == name), None)
 
 
-def _place(runner: Runner, volume: DockerVolume) -> Path:
+def place_of(runner: Runner, volume: DockerVolume) -> Path:
+    """Return the folder of a volume. Raises RuntimeError with a Failure if Docker names none."""
     if not volume.place:
         raise RuntimeError(
             Failure("command", f"Docker does not report where the volume {volume.name} is")
@@ -123,7 +132,7 @@ def holds(runner: Runner, name: str) -> bool:
     volume = find_volume(runner, name)
     if volume is None:
         return False
-    place = _place(runner, volume)
+    place = place_of(runner, volume)
     return place.is_dir() and any(place.iterdir())
 
 
@@ -138,10 +147,17 @@ def put_in_place(runner: Runner, new: str, aside: str) -> None:
         _move(runner, new, MAIN)
 
 
+def create_volume(
+    runner: Runner, name: str, project: str = PROJECT, labels: Mapping[str, str] = {}
+) -> None:
+    """Create a volume of a Compose project, with labels, unless it exists."""
+    all_labels = {_PROJECT_LABEL: project, **labels}
+    words = [word for each in all_labels.items() for word in ("--label", "=".join(each))]
+    runner.must_run(["docker", "volume", "create", *words, name])
+
+
 def _put_aside(runner: Runner, name: str, labels: Mapping[str, str]) -> None:
-    words = ["docker", "volume", "create", "--label", _OURS.removeprefix("label=")]
-    words += [word for each in labels.items() for word in ("--label", "=".join(each))]
-    runner.must_run([*words, name])
+    create_volume(runner, name, labels=labels)
     _move(runner, MAIN, name)
 
 
@@ -151,7 +167,7 @@ def _move(runner: Runner, name: str, to: str) -> None:
     missing = {name, to} - found.keys()
     if missing:
         raise RuntimeError(Failure("command", f"Docker has no volume {missing.pop()}"))
-    rename(_place(runner, found[name]), _place(runner, found[to]))
+    rename(place_of(runner, found[name]), place_of(runner, found[to]))
 
 
 def take_back(runner: Runner, aside: str, stamp: str, noted: "WriteNote") -> None:
@@ -213,7 +229,7 @@ def forget_given_up(runner: Runner) -> tuple[list[str], list[GivenUp]]:
 def empty_redis(runner: Runner) -> None:
     """Remove the queues and caches of Redis, which are worthless for other data."""
     volume = find_volume(runner, REDIS)
-    place = _place(runner, volume) if volume else None
+    place = place_of(runner, volume) if volume else None
     for each in place.iterdir() if place and place.is_dir() else ():
         shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
 
@@ -254,18 +270,48 @@ def count_writes(runner: Runner, since: str, *, loaded: str, before: str) -> Wri
         return WriteNote(since, "0", images)
     counted: Output | None = None
     if database:
-        words = ["docker", "exec", "--interactive", database.id, "psql", "--no-psqlrc"]
-        words += ["--username", "infisical", "--dbname", "infisical", "--quiet", "--tuples-only"]
-        words += ["--no-align", "--set", "ON_ERROR_STOP=1"]
-        try:
-            counted = runner.run(words, stdin=count_query(since, loaded), seconds=_COUNT_SECONDS)
-        except RuntimeError:
-            counted = None
+        query = count_query(since, loaded)
+        with suppress(RuntimeError):
+            counted = runner.run(_psql(database), stdin=query, seconds=_COUNT_SECONDS)
     if counted is None or not counted.lines:
         return WriteNote(since, UNKNOWN, images)
     return WriteNote(since, str(total(counted.lines)), images)
 
 
+def _psql(database: DockerContainer) -> list[str]:
+    words = ["docker", "exec", "--interactive", database.id, "psql", "--no-psqlrc"]
+    words += ["--username", "infisical", "--dbname", "infisical", "--quiet", "--tuples-only"]
+    return [*words, "--no-align", "--set", "ON_ERROR_STOP=1"]
+
+
+def next_transaction(runner: Runner) -> str:
+    """Return the first transaction that may end from now on; empty if the database is stopped."""
+    database = of_service(runner, "postgres")
+    if database is None or not database.is_running:
+        return ""
+    return runner.must_run(_psql(database), stdin=NEXT_TRANSACTION).strip()
+
+
+def follow_collations(runner: Runner) -> None:
+    """Rebuild the indexes if PostgreSQL's image sorts text in another way than the one before.
+
+    Such an index would miss rows (https://wiki.postgresql.org/wiki/Locale_data_changes).
+    """
+    database = of_service(runner, "postgres")
+    if database and runner.must_run(_psql(database), stdin=_OTHER_COLLATION).strip():
+        runner.must_run(_psql(database), stdin=_REBUILD, seconds=_REBUILD_SECONDS)
+
+
+# PostgreSQL notes the version since its version 15.
+_OTHER_COLLATION = """
+SELECT current_setting('server_version_num')::int >= 150000 AS noted \\gset
+\\if :noted
+SELECT 'other' FROM pg_database WHERE datname = current_database()
+    AND datcollversion <> pg_database_collation_actual_version(oid);
+\\endif
+"""
+_REBUILD = "REINDEX DATABASE infisical; ALTER DATABASE infisical REFRESH COLLATION VERSION;"
+_REBUILD_SECONDS = 3600
 # It prints the first transaction that may end from now on.
 NEXT_TRANSACTION = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid"
 # In these tables a login notes its time, so that only new and revoked rows count.
@@ -323,10 +369,10 @@ def total(lines: Sequence[str]) -> int:
     return sum(each for each, _ in pairs) or sum(each for _, each in pairs)
 
 
-def keep_logs(runner: Runner, path: str) -> None:
-    """Write the last log lines of all containers to a file, without any secret of this host."""
+def keep_logs(runner: Runner, path: str, project: str = PROJECT) -> None:
+    """Write the last log lines of a Compose project to a file, without any secret of this host."""
     lines: list[str] = []
-    for each in our_containers(runner):
+    for each in list_containers(runner, f"label={_PROJECT_LABEL}={project}"):
         lines.append(f"== {each.name} {each.image} {each.status}")
         lines += read_log(runner, each.id, "--tail", "200")
     text = "".join(f"{line}\n" for line in lines_without_keys(runner, lines))

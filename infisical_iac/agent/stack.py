@@ -1,7 +1,7 @@
 """Observe and change the Compose project `infisical` of a single host."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -317,20 +317,77 @@ def await_health(
     return [_with_log(runner, each, container) for each, container in found]
 
 
-def start(runner: Runner, *, seconds: int, file: str = COMPOSE_FILE) -> None:
-    """Bring the containers to the state of a Compose file, and wait until all are healthy.
+def start(runner: Runner, *, seconds: int, only: Collection[str] = ()) -> None:
+    """Bring the containers to the state of compose.yaml, and wait until all are healthy.
+
+    Args:
+        only: services, if the others stay as they are.
 
     Raises RuntimeError with a Failure that names the unhealthy ones, with their last log lines.
     """
+    without = [each for each in list_services(runner) if each not in only] if only else []
+    _start(runner, seconds, without, lambda: up(runner, file=COMPOSE_FILE, without=without))
+
+
+def _start(
+    runner: Runner, seconds: int, without: Collection[str], begin: Callable[[], None]
+) -> None:
     hint = ""
     try:
-        up(runner, file=file)
+        begin()
     except RuntimeError as error:
         hint, seconds = f" ({explain(error)})", 1
-    found = await_health(runner, seconds=seconds)
+    found = await_health(runner, seconds=seconds, without=without)
     if found:
         said = "\n".join(each.describe() for each in found)
         raise RuntimeError(Failure("checks", describe_unhealthy(said, hint)))
+
+
+def create(runner: Runner, service: str) -> DockerContainer:
+    """Create a service's container as compose.yaml says, without starting it.
+
+    Raises RuntimeError with a Failure.
+    """
+    done = _compose(runner, COMPOSE_FILE, "up", "--no-start", "--no-deps", service, seconds=3600)
+    created = next((each for each in _list_own(runner) if each.service == service), None)
+    if done.status != 0 or created is None:
+        raise failure_of(done.errors or f"Compose has created no container of {service}")
+    return created
+
+
+def find_outside(runner: Runner, container: DockerContainer) -> dict[str, list[str]]:
+    """Return a container's aliases in each of its networks that is not internal, by name."""
+    networks = list_networks(runner)
+    return {
+        name: sorted(each.aliases)
+        for name, each in container.connections.items()
+        if name not in networks or not networks[name].internal
+    }
+
+
+def disconnect(runner: Runner, container: DockerContainer, networks: Collection[str]) -> None:
+    """Disconnect a container from networks. With the last outside one, its ports close."""
+    for name in networks:
+        runner.must_run(["docker", "network", "disconnect", name, container.id])
+
+
+def connect(runner: Runner, service: str, networks: Mapping[str, Sequence[str]]) -> None:
+    """Connect a service's container to networks, by these aliases, unless it is connected."""
+    for container in _list_own(runner):
+        if container.service == service:
+            for name in networks.keys() - container.connections.keys():
+                aliases = [word for each in networks[name] for word in ("--alias", each)]
+                runner.must_run(["docker", "network", "connect", *aliases, name, container.id])
+
+
+def start_created(runner: Runner, container: DockerContainer, *, seconds: int) -> None:
+    """Start a container that `create` returned, and all other services as `start` does."""
+
+    def begin() -> None:
+        up(runner, file=COMPOSE_FILE, without=[container.service])
+        runner.must_run(["docker", "start", container.id])
+
+    _start(runner, seconds, [], begin)
 
 
 def describe_unhealthy(said: str, hint: str = "") -> str:

@@ -1,7 +1,11 @@
 """Change the version of Infisical or PostgreSQL on a single host, or go back to a release.
 
-The data are dumped, loaded into a new volume next to the old one, and the two are swapped. Until
-the new version has passed its checks, the edge is closed and the old volume is kept unchanged.
+While the old version serves, the data are dumped, and the new version has to pass its checks on
+a copy of them. Only then Infisical pauses: the new data are put in place of the old ones, and the
+new version starts on them. They are a copy of the files, most of which was made before the pause;
+another major version of PostgreSQL and the data of a release need a dump that is loaded instead.
+Until the new version has passed its checks once more, it is not connected, the edge is closed, and
+the old volume is kept unchanged.
 """
 
 import json
@@ -13,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infisical_iac.agent import data, docker, dump, proof, releases, snapshot, stack
+from infisical_iac.agent import data, docker, dump, proof, releases, snapshot, stack, volume_copy
 from infisical_iac.agent.data import MAIN, WriteNote
 from infisical_iac.agent.files import remove, write
 from infisical_iac.agent.releases import RELEASES
@@ -31,12 +35,10 @@ DIRECTORY = "/var/lib/infisical-upgrade"
 PROJECT = "infisical-upgrade"
 _ROOT = "/etc/infisical"
 _COMPOSE, _MEMORY = f"{_ROOT}/compose.yaml", f"{_ROOT}/workspace.json"
-# How the stack runs while a new version is checked.
-_CLOSED = f"{DIRECTORY}/closed.yaml"
 # Caddy answers with 503 while this file exists.
 _EDGE = f"{_ROOT}/ingress/closed"
-# The database of a closed Infisical in Redis; stack/model.py names it.
-_FLUSH = "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -n 1 flushdb"
+_NEW = f"{PROJECT}_postgres"
+_SERVICES = ("infisical", "postgres", "redis")
 
 
 def _release(work: StepContext) -> str:
@@ -78,15 +80,6 @@ def _open(work: StepContext) -> None:
     remove(work.runner.path(_EDGE))
 
 
-def _pause(work: StepContext) -> None:
-    data.stop(work.runner, "infisical")
-
-
-def _serve_again(work: StepContext) -> None:
-    """Start what ran before, and wait until it is healthy."""
-    stack.start(work.runner, seconds=work.plan["timeout"])
-
-
 def _dump(work: StepContext) -> None:
     _remove_dump(work)
     dump.make_dump(work.runner, folder=f"{RELEASES}/{_release(work)}")
@@ -97,7 +90,56 @@ def _remove_dump(work: StepContext) -> None:
     _release_path(work, "database.dump").unlink(missing_ok=True)
 
 
-def _load(work: StepContext) -> None:
+def _rehearse(work: StepContext) -> None:
+    """Check the new version on a copy of the data, which only this host reaches."""
+    runner, seconds = work.runner, work.plan["timeout"]
+    _load(work, work.plan["rehearsal"])
+    try:
+        snapshot.serve(runner, directory=DIRECTORY, project=PROJECT, seconds=seconds)
+        passed = proof.check_before_opening(
+            runner,
+            proof.plan_of(work),
+            proof.recall(work),
+            port=stack.forward_port(runner, project=PROJECT),
+            same_data=not work.plan["data"],
+            is_closed=False,
+            other_version=True,
+        )
+    except RuntimeError:
+        with suppress(RuntimeError, OSError):  # the logs only help to explain the failure
+            data.keep_logs(runner, f"{RELEASES}/{_release(work)}/failed.log", PROJECT)
+        raise
+    work.tell(*passed)
+    _clean(work)
+
+
+def _prepare(work: StepContext) -> None:
+    """Prepare the new data as far as that can be done while the old version serves."""
+    if work.plan["copies"]:
+        volume_copy.begin_copy(work.runner, _NEW, PROJECT)
+
+
+def _pause(work: StepContext) -> None:
+    data.stop(work.runner, "infisical")
+
+
+def _serve_again(work: StepContext) -> None:
+    """Start what ran before, and wait until it is healthy."""
+    stack.start(work.runner, seconds=work.plan["timeout"])
+
+
+def _complete(work: StepContext) -> None:
+    """Complete the new data, now that nobody writes any more."""
+    if work.plan["copies"]:
+        work.keep(loaded=data.next_transaction(work.runner))
+        data.stop(work.runner, "postgres")
+        volume_copy.complete_copy(work.runner, _NEW)
+    else:
+        _dump(work)
+        _load(work, work.plan["compose"])
+
+
+def _load(work: StepContext, compose: str) -> None:
     """Load the dump of the data next to them; with `data` in the plan, that of another release."""
     own = _take(work, _release(work))
     desired = _take(work, work.plan["data"]) if work.plan["data"] else own
@@ -111,7 +153,7 @@ def _load(work: StepContext) -> None:
                 "choose a newer release, or restore a backup with the recovery kit of that time",
             )
         )
-    write(work.path("compose.yaml"), work.plan["compose"].encode())
+    write(work.path("compose.yaml"), compose.encode())
     loaded = snapshot.load(
         work.runner, directory=DIRECTORY, project=PROJECT, seconds=work.plan["timeout"]
     )
@@ -143,10 +185,11 @@ def _clean(work: StepContext) -> None:
 
 def _swap(work: StepContext) -> None:
     runner = work.runner
-    data.stop(runner)
+    # The edge goes on, and says that Infisical pauses.
+    data.stop(runner, *_SERVICES)
     if "started" not in work.journal.kept:
         work.keep(started=data.started(runner))
-    data.put_in_place(runner, f"{PROJECT}_postgres", _aside(work))
+    data.put_in_place(runner, _NEW, _aside(work))
     if work.plan["data"]:
         data.empty_redis(runner)
         memory = work.path("fetched") / "workspace.json"
@@ -172,7 +215,7 @@ def _put_back(work: StepContext) -> None:
             runner, since, loaded=kept.get("loaded", ""), before=kept.get("started", "")
         )
         work.keep(writes=asdict(note))
-    data.stop(runner)
+    data.stop(runner, *_SERVICES)
     note = WriteNote(**{**kept["writes"], "images": tuple(kept["writes"]["images"])})
     data.take_back(runner, _aside(work), _stamp(work), note)
     for path in (_COMPOSE, _MEMORY):
@@ -180,17 +223,26 @@ def _put_back(work: StepContext) -> None:
         if file.exists():
             write(runner.path(path), file.read_bytes())
     releases.reset(runner, release=_release(work))
+    # Compose would start one that is not connected as it is.
+    data.remove_container(runner, "infisical")
     work.keep(given_up=[asdict(each) for each in data.list_given_up(runner, _stamp(work))])
 
 
 def _check(work: StepContext) -> None:
-    """Start the new version so that only the host reaches it, and check it there.
+    """Start the new version with its internal networks alone, and check it.
 
-    It reaches nothing but its databases.
+    So it reaches nothing but its databases, and only this host reaches it.
     """
-    runner = work.runner
-    write(runner.path(_CLOSED), work.plan["closed"].encode())
-    stack.start(runner, seconds=work.plan["timeout"], file=_CLOSED)
+    runner, seconds = work.runner, work.plan["timeout"]
+    stack.start(runner, seconds=seconds, only=("postgres", "redis"))
+    if work.plan["other_postgres"]:
+        data.follow_collations(runner)
+    container = stack.create(runner, "infisical")
+    outside = stack.find_outside(runner, container)
+    # Noted before they are disconnected: a killed run leaves a container that lacks them.
+    work.keep(networks={**work.journal.kept.get("networks", {}), **outside})
+    stack.disconnect(runner, container, outside)
+    stack.start_created(runner, container, seconds=seconds)
     port = stack.forward_port(runner)
     sentences = proof.check_before_opening(
         runner,
@@ -198,26 +250,21 @@ def _check(work: StepContext) -> None:
         proof.recall(work),
         port=port,
         same_data=not work.plan["data"],
-        is_closed=True,
-        other_version=True,
+        is_closed=work.plan["edge"],
+        other_version=False,
     )
     work.tell(*sentences)
 
 
-def _end_closed(work: StepContext) -> None:
-    """End what the stack has only while it is checked."""
+def _end_check(work: StepContext) -> None:
     stack.close_port(work.runner, docker.PROJECT)
-    redis = data.of_service(work.runner, "redis")
-    if redis:
-        with suppress(RuntimeError):  # Redis may hang
-            work.runner.run(["docker", "exec", redis.id, "sh", "-c", _FLUSH], seconds=20)
-    remove(work.runner.path(_CLOSED))
 
 
 def _connect(work: StepContext) -> None:
-    """Start the new version as it stays, open the edge, and check the public address."""
+    """Connect the new version, open the edge, and check the public address."""
+    stack.connect(work.runner, "infisical", work.journal.kept.get("networks", {}))
     stack.start(work.runner, seconds=work.plan["timeout"])
-    _end_closed(work)
+    _end_check(work)
     _open(work)
     proof.check_opened(work.runner, proof.plan_of(work).address, proof.recall(work))
 
@@ -241,18 +288,24 @@ def _forget_older(work: StepContext) -> None:
 
 
 _KEEP, _READ = "keep what runs as a release", "read every secret"
-_CLOSE, _PAUSE = "close the edge", "pause Infisical"
-_DUMP, _LOAD = "dump the data", "load them for the new version"
+_DUMP, _REHEARSE = "dump the data", "check the new version on a copy of the data"
+_PREPARE, _CLOSE = "prepare the new data", "close the edge"
+_PAUSE, _COMPLETE = "pause Infisical", "complete the new data"
 _SWAP, _CHECK = "put the new data in place", "start and check the new version, closed"
 _CONNECT, _REMOVE = "open it", "remove the old data"
+
+
+def has_paused(journal: TransactionJournal) -> bool:
+    """Return whether a change of version got as far as to stop Infisical."""
+    return any(step == _PAUSE for _, _, step in journal.log)
 
 
 def _read_older(runner: Runner, text: str) -> TransactionJournal:
     """Return the journal for `<release> <phase> <image>`, as the version before has written it."""
     release, phase, image = text.split()
     steps: dict[str, tuple[Way, str]] = {
-        "begun": ("back", _LOAD),
-        "paused": ("back", _LOAD),
+        "begun": ("back", _COMPLETE),
+        "paused": ("back", _COMPLETE),
         "swapping": ("back", _SWAP),
         "swapped": ("forward", _CHECK),
         "backing": ("back", _SWAP),
@@ -281,12 +334,14 @@ TRANSACTION = Transaction(
     (
         TransactionStep(_KEEP, _make_release, _note_failure),
         TransactionStep(_READ, proof.record),
+        TransactionStep(_DUMP, _dump, _remove_dump),
+        TransactionStep(_REHEARSE, _rehearse, _clean),
+        TransactionStep(_PREPARE, _prepare, _clean),
         TransactionStep(_CLOSE, _close, _open),
         TransactionStep(_PAUSE, _pause, _serve_again),
-        TransactionStep(_DUMP, _dump, _remove_dump),
-        TransactionStep(_LOAD, _load, _clean),
+        TransactionStep(_COMPLETE, _complete),
         TransactionStep(_SWAP, _swap, _put_back),
-        TransactionStep(_CHECK, _check, _end_closed),
+        TransactionStep(_CHECK, _check, _end_check),
         TransactionStep(_CONNECT, _connect, _close),
         TransactionStep(_REMOVE, _remove_old),
     ),

@@ -11,6 +11,7 @@ from infisical_iac.agent import releases as kept_on_host
 from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.transaction import INTERRUPTED, TransactionJournal
+from infisical_iac.agent.upgrade import has_paused
 from infisical_iac.change import changeover, releases
 from infisical_iac.change.releases import IMAGE_KIB, Release, UnfinishedChange
 from infisical_iac.core import audit, journal, transaction
@@ -66,6 +67,9 @@ def change_on_host(change: VersionChange, settings: Settings, project: str) -> l
         "port": now.port,
         "same_ingress": now == then,
         "data": change.data.name if change.data else "",
+        "other_postgres": change.was.postgres != change.desired_images.postgres,
+        # Files of the data are of use to the same major version only.
+        "copies": change.data is None and change.was.major == change.desired_images.major,
     }
     began = unfinished.release.partition("-")[0]
     named = [unfinished.release, unfinished.image]
@@ -81,8 +85,10 @@ def _plan(
         "release": unfinished.release,
         "image": unfinished.image,
         "compose": compose,
-        "closed": isolate(compose),
+        "rehearsal": isolate(compose),
         "data": "",
+        "other_postgres": False,
+        "copies": False,
         "timeout": settings.stack.start_timeout,
         "edge": edge.is_ours(settings.stack),
         "proof": asdict(checks.plan_of(settings, project)),
@@ -98,9 +104,13 @@ def _read_end(
     kept = [GivenUp(**each) for each in ended.kept.get("given_up", ())]
     if ended.outcome == "done":
         return [*ended.told, *given_up_after_proof(ended.kept.get("removed", ()), kept)]
+    how = (
+        f"failed, and {unfinished.old} serves again {_describe_data(kept)}"
+        if has_paused(ended)
+        else f"failed on a copy of the data, and {unfinished.old} has served without a pause"
+    )
     raise RunFailed(
-        f"Infisical {unfinished.new} failed, and {unfinished.old} serves again "
-        f"{_describe_data(kept)}; the logs of {unfinished.new} are in "
+        f"Infisical {unfinished.new} {how}; the logs of {unfinished.new} are in "
         f"{RELEASES}/{unfinished.release} on the host; the failure: "
         f"{transaction.explain(ended.failure)}",
         code="run.given_up",

@@ -114,16 +114,11 @@ def _take_lines(compose: str, deployed: str) -> str:
     return text.replace("    tmpfs:", f"{volumes[0] if volumes else ''}    tmpfs:", 1)
 
 
-# Emptied by agent/upgrade.py.
-_REDIS_DATABASE = 1
-
-
 def isolate(compose: str) -> str:
-    """Return such a file for a version that is not proven: Infisical reaches only its databases.
+    """Return such a file for a copy in which a version is checked, next to the live instance.
 
-    Only the host reaches it, by the address of its container. It has a database of its own in
-    Redis: waiting jobs would fail without outbound connections, and a later version removes some of
-    them at its start.
+    Infisical reaches only its databases, and only the host reaches it, by the address of its
+    container. The live instance takes precedence for the processor, and when memory runs short.
     """
     document: dict[str, Any] = parse_compose(compose)
     services, networks = document["services"], document.get("networks") or {}
@@ -135,12 +130,14 @@ def isolate(compose: str) -> str:
     internal = {name: {**(networks.get(name) or {}), "internal": True} for name in kept}
     document["networks"] = {**networks, **internal}
     # Traefik finds Infisical by its labels in the files of earlier releases.
-    for each in ("ports", "labels"):
-        infisical.pop(each, None)
-    variables = infisical.get("environment", {})
-    if url := variables.get("REDIS_URL"):
-        variables["REDIS_URL"] = re.sub(r"(@[^@/]+)(/\d*)?$", rf"\1/{_REDIS_DATABASE}", url)
+    for name in ("ports", "labels"):
+        infisical.pop(name, None)
+    for each in services.values():
+        each.update(_OF_A_COPY)
     return yaml.safe_dump(document)
+
+
+_OF_A_COPY = {"restart": "no", "cpu_shares": 64, "oom_score_adj": 900}
 
 
 def _networks_of(service: Mapping[str, Any]) -> set[str]:

@@ -32,8 +32,8 @@ IS_REAL = stack.find_archive() is not None
 START_SECONDS = 120 if IS_REAL else 20
 _MAJOR, _MINOR, _ = WAS.split(".")
 _LATER_TAGS = f"{_MAJOR}[.]{int(_MINOR) + 1}[.]"
-ADDS, BREAKS, FAILS, SLEEPS, LOSES, BREAKS_CLUSTERS, FAILS_CLUSTERS = (
-    f"{_MAJOR}.{int(_MINOR) + 1}.{patch}" for patch in range(7)
+ADDS, BREAKS, FAILS, SLEEPS, LOSES, BREAKS_CLUSTERS, FAILS_CLUSTERS, FAILS_IN_PLACE = (
+    f"{_MAJOR}.{int(_MINOR) + 1}.{patch}" for patch in range(8)
 )
 # Connects from the container's own network to the listener $1:$2 outside of the host.
 _WATCH = """while test -e /root/watching; do
@@ -51,6 +51,10 @@ _WATCH = """while test -e /root/watching; do
 done"""
 # Only a cluster's replicas have a Docker secret.
 _FAILS_THERE = "test ! -e /run/secrets/env || { echo Boot up migration failed; exit 1; }"
+# Only a copy in which a version is checked gives way when memory runs short.
+_FAILS_IN_PLACE = (
+    'test "$(cat /proc/1/oom_score_adj)" = 900 || { echo Boot up migration failed; exit 1; }'
+)
 # The command of each version's image: arguments of later.py, or a program that serves nothing.
 LATER = {
     ADDS: ["python3", "later.py", "adds"],
@@ -64,13 +68,14 @@ _LATER_REAL = {FAILS: ["sh", "-c", "echo Boot up migration failed; exit 1"], SLE
 NEWER = stack.POSTGRES
 STATE_FILE = "/var/lib/infisical-upgrade/state"
 # Lines of the agent after which an upgrade is killed: with only the old data put aside, before the
-# new version starts, with a port to it, with its networks, and before the old data are removed; and
-# with the old data in place again.
+# new version starts, not connected, with a port to it, connected, and before the old data are
+# removed; and with the old data in place again.
 PUT_ASIDE = ("agent/data", "_put_aside(runner, aside, {})")
 _UPGRADE = "agent/upgrade"
 SWAPPED = (_UPGRADE, "def _check(work: StepContext) -> None:")
+DISCONNECTED = (_UPGRADE, "stack.disconnect(runner, container, outside)")
 FORWARDED = (_UPGRADE, "port = stack.forward_port(runner)")
-CONNECTED = (_UPGRADE, "remove(work.runner.path(_CLOSED))")
+CONNECTED = (_UPGRADE, "_end_check(work)")
 PROVEN = (_UPGRADE, "def _remove_old(work: StepContext) -> None:")
 BACK = (
     _UPGRADE,
@@ -127,7 +132,6 @@ class Upgrading:
         assert self.host.run(f"cat {STATE_FILE}", check=False).stdout == ""
         ports = self.host.run("systemctl list-units --all --no-legend 'infisical-port-*'").stdout
         assert ports == ""
-        assert redis(self.host, "-n 1 dbsize") == "0"
         volumes = self.host.run("docker volume ls --quiet --filter name=infisical").stdout.split()
         kept = giving_up.volumes(self.host)
         assert set(volumes) - kept == {"infisical_postgres", "infisical_redis"}
@@ -151,7 +155,8 @@ def make_later(host: StagingHost, *versions: str) -> None:
         ).stdout
     )
     commands = dict(_LATER_REAL if IS_REAL else LATER)
-    commands[FAILS_CLUSTERS] = ["sh", "-c", f'{_FAILS_THERE}; exec "$@"', "sh", *own]
+    for version, fails in ((FAILS_CLUSTERS, _FAILS_THERE), (FAILS_IN_PLACE, _FAILS_IN_PLACE)):
+        commands[version] = ["sh", "-c", f'{fails}; exec "$@"', "sh", *own]
     missing = set(versions or {ADDS, *commands})
     if IS_REAL and ADDS in missing:
         _load_next(host)
@@ -295,3 +300,9 @@ def version(host: StagingHost) -> str:
     """Return the version of Infisical that runs."""
     image = host.run("docker inspect --format '{{.Config.Image}}' infisical-infisical-1").stdout
     return image.strip().rpartition(":")[2]
+
+
+def started(host: StagingHost) -> str:
+    """Return when Infisical has started."""
+    command = "docker inspect --format '{{.State.StartedAt}}' infisical-infisical-1"
+    return host.run(command).stdout.strip()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infisical_iac.agent.data import MAIN
+from infisical_iac.agent.data import MAIN, NEXT_TRANSACTION
 from infisical_iac.agent.runner import Output
 from tests.unit.agent.fake_runner import FakeRunner, docker_container
 
@@ -58,12 +58,12 @@ class FakeEngine(FakeRunner):
                 return Output(0, "".join(f"{line}\n" for line in lines))
             case ["docker", "exec", *_] if "psql" in words:
                 self.ran.append((command, stdin))
-                answer = self.writes[0]
+                answer = "770\n" if stdin == NEXT_TRANSACTION else self.writes[0]
                 return Output(1) if answer is None else Output(0, answer)
             case ["docker", "logs", *_]:
                 self.ran.append((command, stdin))
                 return Output(0, "a logged line\n")
-            case ["docker", ("stop" | "exec"), *_] | ["systemctl" | "systemd-run", *_]:
+            case ["docker", ("stop" | "exec" | "rm"), *_] | ["systemctl" | "systemd-run", *_]:
                 self.ran.append((command, stdin))
                 return Output(0)
         return super().run(words, stdin=stdin, seconds=seconds, environment=environment)

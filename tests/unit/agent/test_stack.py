@@ -412,3 +412,66 @@ def test_no_port_is_forwarded_to_a_stopped_infisical() -> None:
         stack.forward_port(host)
     assert "does not run" in refused.value.args[0].message
     assert not any("ListenStream" in command for command, _ in host.ran)
+
+
+_NETWORK = "docker network ls --no-trunc --format"
+
+
+def _created(*networks: str, state: str = "created") -> dict[str, Any]:
+    connections = {each: {"Aliases": ["infisical", "upstream"]} for each in networks}
+    return docker_container(
+        *("i",),
+        project="infisical",
+        service="infisical",
+        state=state,
+        NetworkSettings={"Networks": connections},
+    )
+
+
+def _with_networks(
+    tmp_path: Path, container: dict[str, Any], answers: _Answers = MappingProxyType({})
+) -> FakeRunner:
+    listed = [
+        {"id": "1", "name": "infisical_edge", "internal": "false", "project": "infisical"},
+        {"id": "2", "name": "infisical_databases", "internal": "true", "project": "infisical"},
+    ]
+    networks = "".join(f"{json.dumps(each)}\n" for each in listed)
+    known = {**docker_answers(container), _NETWORK: networks, "docker network": "", "docker": ""}
+    return FakeRunner(tmp_path, {**answers, **known})
+
+
+def test_a_container_is_created_and_disconnected_from_the_outside(
+    tmp_path: Path,
+) -> None:
+    host = _with_networks(tmp_path, _created("infisical_edge", "infisical_databases"))
+    created = stack.create(host, "infisical")
+    outside = stack.find_outside(host, created)
+    assert outside == {"infisical_edge": ["infisical", "upstream"]}
+    stack.disconnect(host, created, outside)
+    ran = [command for command, _ in host.ran]
+    assert any(command.endswith("up --no-start --no-deps infisical") for command in ran)
+    assert ran[-1] == "docker network disconnect infisical_edge i"
+
+
+def test_a_container_is_connected_by_its_aliases_and_only_once(
+    tmp_path: Path,
+) -> None:
+    outside = {"infisical_edge": ["infisical", "upstream"]}
+    host = _with_networks(tmp_path, _created("infisical_databases", state="running"))
+    stack.connect(host, "infisical", outside)
+    aliases = "--alias infisical --alias upstream"
+    assert host.ran[-1][0] == f"docker network connect {aliases} infisical_edge i"
+    host = _with_networks(
+        tmp_path, _created("infisical_edge", "infisical_databases", state="running")
+    )
+    stack.connect(host, "infisical", outside)
+    assert not any("network connect" in command for command, _ in host.ran)
+
+
+def test_a_container_that_compose_can_not_create_is_an_error(
+    tmp_path: Path,
+) -> None:
+    host = _with_networks(tmp_path, _created(), {_UP: Output(1, "", "no such image\n")})
+    with pytest.raises(RuntimeError) as refused:
+        stack.create(host, "infisical")
+    assert "no such image" in refused.value.args[0].message

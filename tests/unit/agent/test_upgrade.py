@@ -9,6 +9,7 @@ import pytest
 
 from infisical_iac.agent import dump, proof, releases, snapshot, stack, transaction, upgrade
 from infisical_iac.agent.data import MAIN
+from infisical_iac.agent.docker import Connection, DockerContainer
 from infisical_iac.agent.proof_model import Before
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.runner import Failure, Output, Runner
@@ -17,6 +18,7 @@ from tests.unit.agent.fake_engine import FakeEngine
 from tests.unit.agent.killed import deaths
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from infisical_iac.agent.transaction import TransactionJournal
@@ -37,8 +39,10 @@ def _plan(**changes: Any) -> dict[str, Any]:
         "release": _RELEASE,
         "image": _IMAGE,
         "compose": "new",
-        "closed": "new, closed",
+        "rehearsal": "new, a copy",
         "data": "",
+        "copies": True,
+        "other_postgres": False,
         "timeout": 60,
         "edge": True,
         "port": 8080,
@@ -55,12 +59,15 @@ class _World:
         failing: the steps that fail, such as "start new".
         writes: whether each start of the new version is followed by a write of a user.
         starts: the text of the Compose file at each start, and whether the edge was closed.
+        dumps, paused: whether Infisical was stopped before each dump, and before each check.
     """
 
     def __init__(self) -> None:
         self.failing: set[str] = set()
         self.writes = False
         self.starts: list[tuple[str, bool]] = []
+        self.dumps: list[bool] = []
+        self.paused: list[tuple[str, bool]] = []
         self.rows = {"projects": 2}
 
     def refuse(self, step: str) -> None:
@@ -68,6 +75,8 @@ class _World:
             raise RuntimeError(Failure("checks.data", f"{step} fails"))
 
     def dump(self, runner: Runner, *, folder: str) -> None:
+        assert isinstance(runner, FakeEngine)
+        self.dumps.append(_is_paused(runner))
         self.refuse("dump")
         place = runner.path(f"{folder}/snapshot")
         place.mkdir(parents=True)
@@ -86,23 +95,69 @@ class _World:
         if f"{project}_postgres" in runner.volumes():
             runner.run(["docker", "volume", "rm", f"{project}_postgres"])
 
-    def start(self, runner: Runner, *, seconds: int, file: str = _COMPOSE) -> None:
+    def serve(self, runner: Runner, *, directory: str, project: str, seconds: int) -> str:
         assert isinstance(runner, FakeEngine)
-        text = runner.text(file) or ""
-        self.starts.append((text, runner.path(_EDGE).exists()))
-        self.refuse(f"start {text}")
-        if self.writes and text.startswith("new"):
+        assert runner.text(f"{directory}/compose.yaml") == "new, a copy"
+        assert f"{project}_postgres" in runner.volumes()
+        self.refuse("serve the copy")
+        return "172.18.0.4"
+
+    def start(self, runner: Runner, *, seconds: int, only: Sequence[str] = ()) -> None:
+        assert isinstance(runner, FakeEngine)
+        self.begin(runner, f"{runner.text(_COMPOSE)} {' '.join(only)}".strip())
+
+    def create(self, runner: Runner, service: str) -> DockerContainer:
+        assert isinstance(runner, FakeEngine)
+        networks = {"databases"} if runner.path("/networks").exists() else {"databases", "edge"}
+        return DockerContainer(
+            "new", connections={each: Connection("", frozenset({service})) for each in networks}
+        )
+
+    def find_outside(self, _: Runner, container: DockerContainer) -> dict[str, list[str]]:
+        return {name: ["infisical"] for name in container.connections.keys() & {"edge"}}
+
+    def disconnect(self, runner: Runner, container: DockerContainer, names: Sequence[str]) -> None:
+        self.refuse("disconnect")
+        if names:
+            runner.path("/networks").write_text(" ".join(names))
+
+    def connect(self, runner: Runner, service: str, networks: dict[str, list[str]]) -> None:
+        self.refuse("connect")
+        assert (service, networks) == ("infisical", {"edge": ["infisical"]})
+        runner.path("/networks").unlink(missing_ok=True)
+
+    def start_created(self, runner: Runner, container: DockerContainer, *, seconds: int) -> None:
+        assert isinstance(runner, FakeEngine)
+        assert runner.path("/networks").exists()
+        self.begin(runner, f"{runner.text(_COMPOSE)}, closed")
+
+    def begin(self, runner: FakeEngine, what: str) -> None:
+        self.starts.append((what, runner.path(_EDGE).exists()))
+        self.refuse(f"start {what}")
+        if what == "old" and runner.path("/networks").exists():
+            assert "docker rm --force infisical" in [line for line, _ in runner.ran]
+        if what == "new, closed":
+            # Its migrations change the data.
+            runner.volume(MAIN, base="new")
+        if what in ("new", "new, closed") and self.writes:
             runner.volume(MAIN, written="acknowledged")
 
     def record(self, *_: object, **__: object) -> Before:
         return Before({}, public=True)
 
-    def check(self, *_: object, **__: object) -> list[str]:
-        self.refuse("check")
+    def check(self, runner: Runner, *_: object, port: int, **__: object) -> list[str]:
+        assert isinstance(runner, FakeEngine)
+        what = "check the copy" if port == 2020 else "check"
+        self.paused.append((what, _is_paused(runner)))
+        self.refuse(what)
         return ["Read as before: 1 secret."]
 
     def check_opened(self, *_: object) -> None:
         self.refuse("open")
+
+
+def _is_paused(host: FakeEngine) -> bool:
+    return any(line.startswith("docker stop infisical") for line, _ in host.ran)
 
 
 @pytest.fixture
@@ -110,10 +165,12 @@ def world(monkeypatch: pytest.MonkeyPatch) -> _World:
     made = _World()
     monkeypatch.setattr(dump, "make_dump", made.dump)
     monkeypatch.setattr(snapshot, "load", made.load)
+    monkeypatch.setattr(snapshot, "serve", made.serve)
     monkeypatch.setattr(snapshot, "clean", made.clean)
     monkeypatch.setattr(snapshot, "refuse_altered", lambda *_: None)
-    monkeypatch.setattr(stack, "start", made.start)
-    monkeypatch.setattr(stack, "forward_port", lambda _: 2020)
+    for name in ("start", "create", "find_outside", "disconnect", "connect", "start_created"):
+        monkeypatch.setattr(stack, name, getattr(made, name))
+    monkeypatch.setattr(stack, "forward_port", lambda _, project="": 2020 if project else 2021)
     monkeypatch.setattr(proof, "record_before", made.record)
     monkeypatch.setattr(proof, "check_before_opening", made.check)
     monkeypatch.setattr(proof, "check_opened", made.check_opened)
@@ -129,6 +186,7 @@ def _make(directory: Path, **changes: Any) -> FakeEngine:
             "docker service": Output(1),
             "docker image inspect": '"sha256:known"\n',
             "docker tag": "",
+            "sync": "",
         },
     )
     host.write("/etc/infisical/keys/auth_secret", "obviously-fake")
@@ -178,11 +236,33 @@ def _assert_ended(host: FakeEngine) -> None:
     }
 
 
-def test_a_new_version_is_connected_only_after_its_checks(world: _World, host: FakeEngine) -> None:
+def test_a_new_version_pauses_infisical_only_once_it_has_passed_on_a_copy(
+    world: _World, host: FakeEngine
+) -> None:
     ended = _run(host)
     assert ended.failure is None
     assert (ended.outcome, ended.told) == ("done", ["Read as before: 1 secret."])
-    assert world.starts == [("new, closed", True), ("new", True)]
+    assert world.paused == [("check the copy", False), ("check", True)]
+    starts = ["new postgres redis", "new, closed", "new"]
+    assert world.starts == [(each, True) for each in starts]
+    _assert_new(host)
+
+
+def test_another_minor_version_of_postgresql_starts_before_infisical(
+    world: _World, tmp_path: Path
+) -> None:
+    host = _make(tmp_path / "host", other_postgres=True)
+    assert _run(host).outcome == "done"
+    ran = [text for line, text in host.ran if "psql" in line]
+    assert any("REINDEX" in text for text in ran)
+
+
+def test_another_major_version_of_postgresql_loads_a_dump_of_the_paused_data(
+    world: _World, tmp_path: Path
+) -> None:
+    host = _make(tmp_path / "host", copies=False, other_postgres=True)
+    assert _run(host).outcome == "done"
+    assert world.dumps == [False, True]
     _assert_new(host)
 
 
@@ -190,7 +270,7 @@ def test_the_data_of_a_release_come_with_its_record_and_an_empty_redis(
     world: _World, tmp_path: Path
 ) -> None:
     release = "20261101T101112Z-v0.164.0"
-    host = _make(tmp_path / "host", data=release)
+    host = _make(tmp_path / "host", data=release, copies=False)
     place = f"{RELEASES}/{release}/snapshot"
     host.write(f"{place}/manifest.json", json.dumps(_MANIFEST))
     host.write(f"{place}/database.dump", "")
@@ -200,10 +280,29 @@ def test_the_data_of_a_release_come_with_its_record_and_an_empty_redis(
     assert host.volumes()["infisical_redis"] == {}
 
 
-_STEPS = ["dump", "load", "start new, closed", "check", "start new", "open"]
+_BEFORE = ["dump", "load", "serve the copy", "check the copy"]
+_AFTER = [
+    *("start new postgres redis", "disconnect", "start new, closed", "check"),
+    *("connect", "start new", "open"),
+]
 
 
-@pytest.mark.parametrize("failing", _STEPS)
+@pytest.mark.parametrize("failing", _BEFORE)
+def test_a_version_that_fails_on_a_copy_never_pauses_infisical(
+    world: _World, host: FakeEngine, failing: str
+) -> None:
+    world.failing = {failing}
+    ended = _run(host)
+    assert ended.failure == Failure("checks.data", f"{failing} fails")
+    assert world.starts == []
+    assert not _is_paused(host)
+    _assert_old(host)
+    assert host.given_up() == {}
+    log = host.text(f"{RELEASES}/{_RELEASE}/failed.log") or ""
+    assert ("a logged line" in log) is (failing in ("serve the copy", "check the copy"))
+
+
+@pytest.mark.parametrize("failing", _AFTER)
 def test_a_change_that_fails_is_undone_and_the_edge_opens_on_the_old_version(
     world: _World, host: FakeEngine, failing: str
 ) -> None:
@@ -215,8 +314,7 @@ def test_a_change_that_fails_is_undone_and_the_edge_opens_on_the_old_version(
     _assert_old(host)
     failed = host.text(f"{RELEASES}/{_RELEASE}/failed") or ""
     assert failed.split()[1] == _IMAGE
-    if failing not in ("dump", "load"):
-        assert "a logged line" in (host.text(f"{RELEASES}/{_RELEASE}/failed.log") or "")
+    assert "a logged line" in (host.text(f"{RELEASES}/{_RELEASE}/failed.log") or "")
 
 
 def test_an_edge_stays_closed_while_neither_version_serves(world: _World, host: FakeEngine) -> None:
@@ -233,7 +331,7 @@ def test_a_dump_with_other_rows_is_not_used(world: _World, host: FakeEngine) -> 
     world.rows = {"projects": 1}
     ended = _run(host)
     assert ended.outcome == "undone"
-    assert [text for text, _ in world.starts] == ["old"]
+    assert world.starts == []
     _assert_old(host)
 
 
@@ -249,7 +347,7 @@ def test_data_under_another_key_are_refused(world: _World, tmp_path: Path) -> No
     _assert_old(host)
 
 
-@pytest.mark.parametrize("failing", ["", "check", "open"])
+@pytest.mark.parametrize("failing", ["", "check the copy", "check", "open"])
 def test_a_change_that_is_killed_anywhere_reaches_an_end_and_loses_no_write(
     world: _World, tmp_path: Path, failing: str
 ) -> None:
@@ -336,15 +434,3 @@ def test_a_change_of_the_version_before_is_ended_by_its_phase(
         _assert_old(host)
         kept = {_GIVEN_UP: {"base": "new", "written": "acknowledged"}}
         assert host.given_up() == (kept if phase == "backing" else {})
-
-
-def test_nothing_of_the_checks_is_kept_even_if_redis_does_not_answer(
-    world: _World, host: FakeEngine
-) -> None:
-    host.failing.append("docker exec redis")
-    assert _run(host).outcome == "done"
-    ran = [line for line, _ in host.ran]
-    assert "systemctl stop infisical-port-*.socket infisical-port-*.service" in ran
-    (flushed,) = (line for line in ran if line.startswith("docker exec redis"))
-    assert flushed.endswith("redis-cli -n 1 flushdb")
-    assert host.text("/var/lib/infisical-upgrade/closed.yaml") is None

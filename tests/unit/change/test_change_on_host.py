@@ -1,6 +1,7 @@
 """Test the report of a change of version that the host makes by itself."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from infisical_iac.agent.proof_model import ProofPlan
 from infisical_iac.agent.public_address import PublicAddress
 from infisical_iac.agent.runner import Failure
-from infisical_iac.agent.transaction import INTERRUPTED, TransactionJournal
+from infisical_iac.agent.transaction import INTERRUPTED, TransactionJournal, Way
 from infisical_iac.change import changeover, upgrade
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.change.upgrade import VersionChange, VersionChanges
@@ -101,16 +102,30 @@ def test_the_host_gets_a_plan_by_which_only_it_reaches_the_new_version(host: _Ho
     assert (plan["release"], plan["image"]) == (release, image)
     assert (image, release.partition("-")[2]) == (_NEW, "v0.165.16")
     assert plan["compose"] == _COMPOSE % _NEW
-    assert "ports" not in plan["closed"]
-    assert "edge" not in plan["closed"].partition("networks:")[0]
-    assert (plan["port"], plan["same_ingress"], plan["data"]) == (8080, True, "")
+    assert "ports" not in plan["rehearsal"]
+    assert "edge" not in plan["rehearsal"].partition("networks:")[0]
+    assert (plan["port"], plan["same_ingress"]) == (8080, True)
+    assert (plan["data"], plan["copies"], plan["other_postgres"]) == ("", True, False)
     assert plan["proof"]["project"] == "chainalign"
     assert host.closes == 1
 
 
 def test_a_rollback_names_the_release_whose_data_it_takes(host: _Host) -> None:
     _upgrade(SimpleNamespace(name="20261101T000000Z-v0.164.0"))  # type: ignore[arg-type]
-    assert host.plans[0]["data"] == "20261101T000000Z-v0.164.0"
+    (plan,) = host.plans
+    assert (plan["data"], plan["copies"]) == ("20261101T000000Z-v0.164.0", False)
+
+
+@pytest.mark.parametrize(
+    ("postgres", "copies"), [("postgres:17.12", True), ("postgres:18.1", False)]
+)
+def test_another_major_version_of_postgresql_gets_its_data_from_a_dump(
+    host: _Host, postgres: str, copies: bool
+) -> None:
+    text = (_COMPOSE % _NEW).replace("postgres:17.11", postgres)
+    upgrade.change_on_host(VersionChange(_WAS, text), settings_of(), "chainalign")
+    (plan,) = host.plans
+    assert (plan["copies"], plan["other_postgres"]) == (copies, True)
 
 
 def test_a_change_that_is_done_reports_its_checks_and_the_data_of_earlier_ones(
@@ -126,7 +141,8 @@ def test_a_change_that_is_done_reports_its_checks_and_the_data_of_earlier_ones(
 
 
 def _undone(failure: Failure, **kept: Any) -> TransactionJournal:
-    return TransactionJournal("upgrade", "", outcome="undone", failure=failure, kept=kept)
+    log: list[tuple[str, Way, str]] = [("", "forward", "pause Infisical")]
+    return TransactionJournal("upgrade", "", outcome="undone", failure=failure, kept=kept, log=log)
 
 
 def test_writes_that_were_given_up_are_counted_in_the_report(host: _Host) -> None:
@@ -136,6 +152,13 @@ def test_writes_that_were_given_up_are_counted_in_the_report(host: _Host) -> Non
         rf".*Docker volume {_VOLUME} .*: no secret can be read$"
     )
     with pytest.raises(RunFailed, match=output) as failed:
+        _upgrade()
+    assert failed.value.code == "run.given_up"
+
+
+def test_a_version_that_fails_on_a_copy_is_reported_with_the_one_that_serves(host: _Host) -> None:
+    host.ended = replace(_undone(Failure("checks.data", "no secret can be read")), log=[])
+    with pytest.raises(RunFailed, match=r"copy .* v0\.165\.16 .* no secret can be read$") as failed:
         _upgrade()
     assert failed.value.code == "run.given_up"
 
