@@ -16,16 +16,16 @@ from typing import Any
 from infisical_iac.agent import data, docker, dump, proof, releases, snapshot, stack
 from infisical_iac.agent.data import MAIN, WriteNote
 from infisical_iac.agent.files import remove, write
-from infisical_iac.agent.releases import RELEASES
-from infisical_iac.agent.runner import Failure, Runner
-from infisical_iac.agent.transaction import (
-    INTERRUPTED,
+from infisical_iac.agent.journal import (
     StepContext,
     Transaction,
     TransactionJournal,
     TransactionStep,
     Way,
 )
+from infisical_iac.agent.releases import RELEASES
+from infisical_iac.agent.runner import Failure, Runner
+from infisical_iac.agent.transaction import INTERRUPTED
 
 DIRECTORY = "/var/lib/infisical-upgrade"
 PROJECT = "infisical-upgrade"

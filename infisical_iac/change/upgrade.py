@@ -9,8 +9,9 @@ from typing import Any
 
 from infisical_iac.agent import releases as kept_on_host
 from infisical_iac.agent.data import GivenUp
+from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.agent.releases import RELEASES
-from infisical_iac.agent.transaction import INTERRUPTED, TransactionJournal
+from infisical_iac.agent.transaction import INTERRUPTED
 from infisical_iac.change import changeover, releases
 from infisical_iac.change.releases import IMAGE_KIB, Release, UnfinishedChange
 from infisical_iac.core import audit, journal, transaction

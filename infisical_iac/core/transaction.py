@@ -13,8 +13,9 @@ from pyinfra import logger
 from pyinfra.context import host
 
 from infisical_iac.agent import transaction
+from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.agent.runner import Failure
-from infisical_iac.agent.transaction import Progress, TransactionJournal
+from infisical_iac.agent.transaction import Progress
 from infisical_iac.core.agent import ask, perform, question
 from infisical_iac.core.connection import LOST, explain_loss
 from infisical_iac.core.errors import RunFailed, UserError

@@ -19,7 +19,7 @@ from tests.unit.agent.killed import deaths
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infisical_iac.agent.transaction import TransactionJournal
+    from infisical_iac.agent.journal import TransactionJournal
 
 _BEGAN = "20261125T101112Z"
 _RELEASE, _IMAGE = f"{_BEGAN}-v0.165.16", "infisical/infisical:v0.166.0"

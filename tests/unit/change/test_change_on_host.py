@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.agent.proof_model import ProofPlan
 from infisical_iac.agent.public_address import PublicAddress
 from infisical_iac.agent.runner import Failure
-from infisical_iac.agent.transaction import INTERRUPTED, TransactionJournal
+from infisical_iac.agent.transaction import INTERRUPTED
 from infisical_iac.change import changeover, upgrade
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.change.upgrade import VersionChange, VersionChanges
