@@ -1,10 +1,11 @@
 """Describe a transaction: its kind, its steps, and the journal of its past."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from infisical_iac.agent.files import remove, write
 from infisical_iac.agent.runner import Failure, Runner
@@ -132,12 +133,18 @@ class Transaction:
 
 
 def read_journal(runner: Runner, of: Transaction) -> TransactionJournal | None:
-    """Return the journal of a transaction that has not ended; None if there is none."""
+    """Return the journal of a transaction that has not ended; None if there is none.
+
+    Raises RuntimeError with a Failure for one of a newer version.
+    """
     return _read(runner, of, "state")
 
 
 def read_last(runner: Runner, of: Transaction) -> TransactionJournal | None:
-    """Return the journal of the one that ended last; None if its end was told."""
+    """Return the journal of the one that ended last; None if its end was told.
+
+    Raises RuntimeError with a Failure for one of a newer version.
+    """
     return _read(runner, of, "last")
 
 
@@ -145,28 +152,50 @@ def _read(runner: Runner, of: Transaction, name: str) -> TransactionJournal | No
     text = runner.text(f"{of.directory}/{name}")
     if not text:
         return None
-    if not text.startswith("{"):
+    if text.startswith("{"):
+        return _parse(of, text)
+    with _refusing_unknown(of):
         return of.read_older(runner, text)
-    return _parse(text)
 
 
-def _parse(text: str) -> TransactionJournal:
-    found = json.loads(text)
-    for each in ("failure", "stuck"):
-        found[each] = Failure(**found[each]) if found[each] else None
-    found["log"] = [tuple(each) for each in found["log"]]
-    return TransactionJournal(**found)
+def _parse(of: Transaction, text: str) -> TransactionJournal:
+    with _refusing_unknown(of):
+        found = json.loads(text)
+        for each in ("failure", "stuck"):
+            found[each] = Failure(**found[each]) if found[each] else None
+        found["log"] = [tuple(each) for each in found["log"]]
+        journal = TransactionJournal(**found)
+        of.index(journal.step)
+        if journal.way not in get_args(Way) or journal.outcome not in get_args(Outcome):
+            raise ValueError
+    return journal
+
+
+@contextmanager
+def _refusing_unknown(of: Transaction) -> Iterator[None]:
+    """Raise RuntimeError with a Failure for a state that this version does not write."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError):
+        raise RuntimeError(
+            Failure(
+                "refused.newer_tool",
+                f"this infisical-iac does not know the recorded state of {of.title} on the host",
+                "update it, as with `uv tool upgrade infisical-iac`",
+            )
+        ) from None
 
 
 def describe(of: Transaction, text: str) -> str:
     """Return the words of a journal's text: its first name, its phase, and its other names.
 
     The phase is `begun`, `swapped` for one that is completed if it still passes its checks,
-    `backing`, or `proven`. The text of an earlier version is such words already.
+    `backing`, or `proven`. The text of an earlier version is such words already. Raises
+    RuntimeError with a Failure for a journal of a newer version.
     """
     if not text.startswith("{"):
         return text
-    found = _parse(text)
+    found = _parse(of, text)
     place = of.index(found.step)
     phase = "begun"
     if found.way == "back":

@@ -33,6 +33,7 @@ def attach(inventory: str, lock: Lock, go_back: bool) -> None:
         from infisical_iac.workspace.load import load_declared
 
         machine = read_machine()
+        machine.refuse_unknown()
         project = load_declared(settings.workspace).project.slug
         if rotating := keys.parse_unfinished(machine.rotating):
             if go_back:

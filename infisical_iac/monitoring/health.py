@@ -9,6 +9,8 @@ from functools import partial
 from infisical_iac.agent import health as agent_health
 from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.health import HealthFacts, MonitorReport
+from infisical_iac.agent.runner import explain
+from infisical_iac.agent.transaction import describe_state
 from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
 from infisical_iac.core.agent import Question, question, together
@@ -211,18 +213,29 @@ def edge(health: HealthState) -> Iterator[Row]:
     if health.facts.closed is None:
         return
     since = datetime.fromtimestamp(health.facts.closed, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    what = [remedy for name, remedy in _ENDING.items() if name in health.facts.unfinished]
-    why = what[0] if what else "no change is under way: `infisical-iac apply` opens it"
-    yield Row("Edge", f"answers 503 to everybody since {since}; {why}", ok=False)
+    what = next(_remedies(health), "no change is under way: `infisical-iac apply` opens it")
+    yield Row("Edge", f"answers 503 to everybody since {since}; {what}", ok=False)
 
 
 def list_unfinished(health: HealthState) -> Iterator[Row]:
     """Yield a row for each change that was interrupted or waits, unless the edge tells of it."""
     if health.facts.holder or health.facts.closed is not None:
         return
+    for remedy in _remedies(health):
+        yield Row("Unfinished", remedy, ok=False)
+
+
+def _remedies(health: HealthState) -> Iterator[str]:
+    """Yield a sentence on each unfinished change, with its remedy."""
     for name, remedy in _ENDING.items():
-        if name in health.facts.unfinished:
-            yield Row("Unfinished", remedy, ok=False)
+        if state := health.facts.unfinished.get(name):
+            try:
+                # Only the engine's journals are JSON.
+                if state.startswith("{"):
+                    describe_state(name, state)
+                yield remedy
+            except RuntimeError as error:
+                yield explain(error)
 
 
 def list_given_up(health: HealthState) -> Iterator[Row]:

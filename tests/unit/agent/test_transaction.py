@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -439,6 +439,44 @@ def test_a_state_is_described_by_its_names_and_phase(
     text = json.dumps({**journal, "step": step, "way": way, "waits": waits})
     assert transaction.describe_state("test", text) == f"a {phase} b"
     assert transaction.describe_state("test", "a begun b") == "a begun b"
+
+
+_UNKNOWN: list[dict[str, Any]] = [
+    {"step": "a step of a newer version"},
+    {"way": "aside"},
+    {"a field of a newer version": 1},
+    {"failure": {"sentence": "a newer form"}},
+    {"log": 1},
+]
+
+
+@pytest.mark.parametrize("unknown", _UNKNOWN)
+@pytest.mark.parametrize("of", ["state", "last"])
+def test_a_journal_of_a_newer_tool_is_refused(
+    story: _Story, host: FakeRunner, unknown: dict[str, Any], of: str
+) -> None:
+    text = json.dumps({**json.loads(host.text(f"{_DIRECTORY}/state") or ""), **unknown})
+    host.path(f"{_DIRECTORY}/state").unlink()
+    host.write(f"{_DIRECTORY}/{of}", text)
+    calls: list[Callable[[], object]] = [
+        lambda: open_transactions(host),
+        lambda: progress(host, name="test", seen=0, seconds=0),
+        lambda: transaction.describe_state("test", text),
+    ]
+    if of == "state":
+        calls += [lambda: run(host, story.kind), lambda: ask_back(host, name="test")]
+    for call in calls:
+        with pytest.raises(RuntimeError) as refused:
+            call()
+        assert refused.value.args[0].code == "refused.newer_tool"
+    assert host.text(f"{_DIRECTORY}/{of}") == text
+
+
+def test_a_state_that_is_no_journal_is_refused(story: _Story, host: FakeRunner) -> None:
+    host.write(f"{_DIRECTORY}/state", '{"step": ')
+    with pytest.raises(RuntimeError) as refused:
+        run(host, story.kind)
+    assert refused.value.args[0].code == "refused.newer_tool"
 
 
 def test_the_space_for_a_journal_grows_with_it(story: _Story, host: FakeRunner) -> None:

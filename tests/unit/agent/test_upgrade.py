@@ -9,6 +9,7 @@ import pytest
 
 from infisical_iac.agent import dump, proof, releases, snapshot, stack, transaction, upgrade
 from infisical_iac.agent.data import MAIN
+from infisical_iac.agent.journal import read_journal
 from infisical_iac.agent.proof_model import Before
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.runner import Failure, Output, Runner
@@ -348,3 +349,11 @@ def test_nothing_of_the_checks_is_kept_even_if_redis_does_not_answer(
     (flushed,) = (line for line in ran if line.startswith("docker exec redis"))
     assert flushed.endswith("redis-cli -n 1 flushdb")
     assert host.text("/var/lib/infisical-upgrade/closed.yaml") is None
+
+
+def test_an_unknown_phase_of_the_version_before_is_refused(tmp_path: Path) -> None:
+    host = FakeEngine(tmp_path)
+    host.write("/var/lib/infisical-upgrade/state", "20261125T101112Z-v0.160.0 moved infisical:1\n")
+    with pytest.raises(RuntimeError) as refused:
+        read_journal(host, transaction.find("upgrade"))
+    assert refused.value.args[0].code == "refused.newer_tool"

@@ -129,6 +129,7 @@ _CLOSED = int(NOW.timestamp()) - 60
         ({"upgrade": "20261125T115900Z-v0.165.16 swapped i"}, "`infisical-iac apply` ends it"),
         ({"restore": "20261125T115900Z data"}, "`infisical-iac restore --undo`"),
         ({"scale": "20261125T115900Z in switched"}, "with --undo goes back"),
+        ({"upgrade": '{"step": "of a newer version"}'}, "`uv tool upgrade infisical-iac`"),
         ({}, "`infisical-iac apply` opens it"),
     ],
 )
@@ -139,6 +140,14 @@ def test_a_closed_ingress_is_reported_with_its_remedy(
     assert not ok
     assert "2026-11-25T11:59:00Z" in text
     assert remedy in text
+
+
+@pytest.mark.parametrize("name", ["upgrade", "rotation"])
+def test_an_unfinished_change_of_a_newer_tool_is_shown(name: str) -> None:
+    unfinished = {name: '{"step": "a step of a newer version"}'}
+    text, ok = row_of("Unfinished", observed(unfinished=unfinished))
+    assert not ok
+    assert "`uv tool upgrade infisical-iac`" in text
 
 
 @pytest.mark.parametrize(("writes", "ok"), [("0", True), ("3", False), ("unknown", False)])
