@@ -127,7 +127,7 @@ def _follow(name: str, title: str, steps: Mapping[str, OperatorStep]) -> Transac
             perform(question(transaction.forget, name=name), doing=f"end {title}")
             return journal
         if journal.waits:
-            _answer(name, journal, steps)
+            _answer(name, title, journal, steps)
         elif not found.is_active:
             if journal.stuck or starts == _STARTS:
                 raise _stuck(title, journal)
@@ -135,7 +135,9 @@ def _follow(name: str, title: str, steps: Mapping[str, OperatorStep]) -> Transac
             perform(question(transaction.start, name=name), doing=f"take up {title}")
 
 
-def _answer(name: str, journal: TransactionJournal, steps: Mapping[str, OperatorStep]) -> None:
+def _answer(
+    name: str, title: str, journal: TransactionJournal, steps: Mapping[str, OperatorStep]
+) -> None:
     step = steps.get(f"{journal.way} {journal.step}")
     if step is None:
         raise RunFailed(
@@ -150,6 +152,13 @@ def _answer(name: str, journal: TransactionJournal, steps: Mapping[str, Operator
     except UserError as error:
         message, remedy = error.split()
         failure = {"code": error.code, "message": message, "remedy": remedy}
+    except (KeyboardInterrupt, *LOST) as error:
+        lost = "" if isinstance(error, KeyboardInterrupt) else f"{explain_loss(host, error)}, and "
+        raise RunFailed(
+            f"{lost}{title} waits on the host for {journal.step!r}, which only this side can do: "
+            "`infisical-iac attach` goes on with it, and with --go-back undoes it",
+            code="run.waits",
+        ) from None
     answered = question(
         transaction.answer, name=name, step=journal.step, kept=dict(kept), failure=failure
     )
