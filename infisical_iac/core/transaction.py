@@ -18,7 +18,7 @@ from infisical_iac.agent.runner import Failure
 from infisical_iac.agent.transaction import Progress
 from infisical_iac.core.agent import ask, perform, question
 from infisical_iac.core.connection import LOST, explain_loss
-from infisical_iac.core.errors import RunFailed, UserError
+from infisical_iac.core.errors import Refused, RunFailed, UserError
 
 # Does a step of a transaction, and returns values for later steps.
 OperatorStep = Callable[[TransactionJournal], Mapping[str, Any]]
@@ -208,3 +208,14 @@ def tell_ended() -> tuple[list[str], bool]:
 def open_transactions() -> dict[str, Progress]:
     """Return the transactions of the current host that have not ended or were not told of."""
     return ask(question(transaction.open_transactions))
+
+
+def refuse_under_way() -> None:
+    """Raise Refused if the current host is at work on a transaction, or one waits for this side."""
+    for name, found in open_transactions().items():
+        if found.is_active or (found.journal and found.journal.waits):
+            raise Refused(
+                f"{transaction.find(name).title} is under way on {host.name}: `infisical-iac "
+                "attach` follows it",
+                code="refused.under_way",
+            )
