@@ -29,6 +29,7 @@ class TransactionJournal:
         answer: its answer, until the transaction goes on.
         log: the time, way and name of each step that has begun.
         named: words without blanks that name what it changes.
+        run: the id in the audit log of the run that began it.
         told: sentences for the operator.
         kept: what steps have noted for later ones, as JSON values without a secret.
     """
@@ -44,6 +45,7 @@ class TransactionJournal:
     outcome: Outcome = ""
     log: list[tuple[str, Way, str]] = field(default_factory=list)
     named: list[str] = field(default_factory=list)
+    run: str = ""
     told: list[str] = field(default_factory=list)
     kept: dict[str, Any] = field(default_factory=dict)
 
@@ -153,12 +155,16 @@ def _read(runner: Runner, of: Transaction, name: str) -> TransactionJournal | No
     if not text:
         return None
     if text.startswith("{"):
-        return _parse(of, text)
+        return parse(of, text)
     with _refusing_unknown(of):
         return of.read_older(runner, text)
 
 
-def _parse(of: Transaction, text: str) -> TransactionJournal:
+def parse(of: Transaction, text: str) -> TransactionJournal:
+    """Return the journal of a text, one that the engine has written.
+
+    Raises RuntimeError with a Failure for one of a newer version.
+    """
     with _refusing_unknown(of):
         found = json.loads(text)
         for each in ("failure", "stuck"):
@@ -195,7 +201,7 @@ def describe(of: Transaction, text: str) -> str:
     """
     if not text.startswith("{"):
         return text
-    found = _parse(of, text)
+    found = parse(of, text)
     place = of.index(found.step)
     phase = "begun"
     if found.way == "back":

@@ -240,13 +240,20 @@ def is_active(runner: Runner, name: str) -> bool:
 
 @action
 def begin(
-    runner: Runner, *, name: str, began: str, plan: dict[str, Any], named: Sequence[str] = ()
+    runner: Runner,
+    *,
+    name: str,
+    began: str,
+    plan: dict[str, Any],
+    named: Sequence[str] = (),
+    run: str = "",
 ) -> None:
     """Begin a transaction, and start the unit that runs it.
 
     Args:
         began: its time, as in `TransactionJournal`. A second call with it does nothing.
         named: words without blanks that name what it changes, for `describe_state`.
+        run: the id in the audit log of the run that begins it.
 
     Raises RuntimeError with a Failure if another one has not ended.
     """
@@ -258,9 +265,8 @@ def begin(
             write(runner.path(f"{of.directory}/spare"), b"-" * _SPARE_BYTES)
             for each in ("last", "asked-back"):
                 remove(runner.path(f"{of.directory}/{each}"))
-            StepContext(
-                runner, of.directory, plan, TransactionJournal(name, began, named=[*named])
-            ).save()
+            journal = TransactionJournal(name, began, named=[*named], run=run)
+            StepContext(runner, of.directory, plan, journal).save()
         elif there.began != began:
             raise RuntimeError(
                 Failure(
@@ -400,6 +406,13 @@ def progress(runner: Runner, *, name: str, seen: int, seconds: float) -> Progres
 def forget(runner: Runner, *, name: str) -> None:
     """Forget the transaction that ended last, once its end was told."""
     remove(runner.path(f"{find(name).directory}/last"))
+
+
+@observation
+def ended_transactions(runner: Runner) -> dict[str, TransactionJournal]:
+    """Return the transactions whose end nobody was told, by their kind."""
+    found = {name: read_last(runner, find(name)) for name in _KINDS}
+    return {name: journal for name, journal in found.items() if journal}
 
 
 @observation

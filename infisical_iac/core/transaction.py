@@ -16,7 +16,8 @@ from infisical_iac.agent import transaction
 from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.agent.runner import Failure
 from infisical_iac.agent.transaction import Progress
-from infisical_iac.core.agent import ask, perform, question
+from infisical_iac.core import audit
+from infisical_iac.core.agent import Question, ask, perform, question
 from infisical_iac.core.connection import LOST, explain_loss
 from infisical_iac.core.errors import Refused, RunFailed, UserError
 
@@ -57,7 +58,9 @@ def begin(
     """
     steps = steps or {}
     plan = {**plan, **{f"operator_{way}": _of(steps, way) for way in ("forward", "back")}}
-    started = question(transaction.begin, name=name, began=began, plan=plan, named=[*named])
+    started = question(
+        transaction.begin, name=name, began=began, plan=plan, named=[*named], run=audit.RUN
+    )
     with _explaining(transaction.find(name).title):
         perform(started, doing=f"begin {transaction.find(name).title}")
     return follow(name, steps)
@@ -124,7 +127,7 @@ def _follow(name: str, title: str, steps: Mapping[str, OperatorStep]) -> Transac
             logger.info(f"{host.print_prefix}{'Undo: ' if way == 'back' else ''}{step}")
         seen = len(journal.log)
         if journal.outcome:
-            perform(question(transaction.forget, name=name), doing=f"end {title}")
+            forget(name, journal)
             return journal
         if journal.waits:
             _answer(name, title, journal, steps)
@@ -187,22 +190,26 @@ def _stuck(title: str, journal: TransactionJournal) -> RunFailed:
     )
 
 
-def tell_ended() -> tuple[list[str], bool]:
-    """Return sentences on transactions whose end nobody was told, and forget them.
+def ended_question() -> Question[dict[str, TransactionJournal]]:
+    """Return the question for the transactions whose end nobody was told, by their kind."""
+    return question(transaction.ended_transactions)
 
-    Returns also whether one of them was undone.
-    """
-    sentences, is_undone = [], False
-    for name, found in open_transactions().items():
-        journal, title = found.journal, transaction.find(name).title
-        if journal is None or not journal.outcome:
-            continue
-        reason = f": {explain(journal.failure)}" if journal.failure else ""
-        how = "done" if journal.outcome == "done" else f"undone{reason}"
-        is_undone = is_undone or journal.outcome == "undone"
-        sentences += [f"Since then {title} is {how}.", *journal.told]
-        perform(question(transaction.forget, name=name), doing=f"end {title}")
-    return sentences, is_undone
+
+def describe_end(name: str, journal: TransactionJournal) -> str:
+    """Return a clause on the end of a transaction, such as "a rotation of a key is done"."""
+    reason = f": {explain(journal.failure)}" if journal.failure else ""
+    return f"{transaction.find(name).title} is {journal.outcome}{reason}"
+
+
+def forget(name: str, journal: TransactionJournal) -> None:
+    """Forget a transaction that has ended, and record its end for the run that began it."""
+    title = transaction.find(name).title
+    if journal.run:
+        what = " ".join((title, *journal.named))
+        failure = explain(journal.failure) or "it was undone"
+        reason = "" if journal.outcome == "done" else failure
+        audit.end_earlier(journal.run, f"~ {what}: {journal.outcome}", reason)
+    perform(question(transaction.forget, name=name), doing=f"end {title}")
 
 
 def open_transactions() -> dict[str, Progress]:

@@ -9,8 +9,9 @@ from functools import partial
 from infisical_iac.agent import health as agent_health
 from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.health import HealthFacts, MonitorReport
+from infisical_iac.agent.journal import parse
 from infisical_iac.agent.runner import explain
-from infisical_iac.agent.transaction import describe_state
+from infisical_iac.agent.transaction import describe_state, find
 from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
 from infisical_iac.core.agent import Question, question, together
@@ -18,6 +19,7 @@ from infisical_iac.core.audit_entries import Log, LoggedRun, list_runs
 from infisical_iac.core.change import Change, Row
 from infisical_iac.core.lock import OF_HOST
 from infisical_iac.core.settings import Settings
+from infisical_iac.core.transaction import describe_end
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import describe_left
 from infisical_iac.stack.ingress import assess_certificate
@@ -102,6 +104,7 @@ def rows(
         *_containers(health, settings),
         *edge(health),
         *list_unfinished(health),
+        *list_ended(health),
         *list_given_up(health),
         disk(health),
         certificate(health, settings, now),
@@ -236,6 +239,18 @@ def _remedies(health: HealthState) -> Iterator[str]:
                 yield remedy
             except RuntimeError as error:
                 yield explain(error)
+
+
+def list_ended(health: HealthState) -> Iterator[Row]:
+    """Yield a row for each change that ended by itself, until another command tells of it."""
+    for name, text in health.facts.ended.items():
+        try:
+            journal = parse(find(name), text)
+        except RuntimeError as error:
+            yield Row("Ended", explain(error), ok=False)
+        else:
+            is_done = journal.outcome == "done"
+            yield Row("Ended", describe_end(name, journal), is_done, is_note=is_done)
 
 
 def list_given_up(health: HealthState) -> Iterator[Row]:
