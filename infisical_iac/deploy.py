@@ -12,7 +12,7 @@ before or after the call.
 
 from infisical_iac.backup.deploy import backup
 from infisical_iac.backup.deploy import questions as backup_questions
-from infisical_iac.change.deploy import StackSteps, stack
+from infisical_iac.change.deploy import StackSteps, stack, tell_ended
 from infisical_iac.core.agent import inspect_ahead
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.operation import Refusal, record_run
@@ -54,6 +54,7 @@ def deploy() -> None:
     Raises Refusal, with nothing changed, if the settings or the host's state do not allow a deploy.
     """
     known = preflight()
+    tell_ended(known)
     inspect_once(known)
     given_secrets(known=known)
     foundation(known=known)

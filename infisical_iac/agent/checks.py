@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
-from infisical_iac.agent.health import parse_moment
+from infisical_iac.agent.health import BY_ITSELF, parse_moment, parse_progress
 from infisical_iac.agent.observed import DAY, HOUR, MINUTE, Observed, Problem
 from infisical_iac.agent.swarm import ClusterFacts, ObservedNode
 from infisical_iac.agent.upkeep import JAILS, LOGIN_JAILS, find_excess
@@ -238,16 +238,22 @@ def find_reboot(seen: Observed, days: float) -> Iterator[Problem]:
 
 
 _TRANSACTIONS = {
-    "restore": "a restore was interrupted",
-    "upgrade": "a change of version was interrupted",
-    "scale": "a scale-out or scale-in was interrupted",
-    "rotation": "the rotation of a key was interrupted, which `infisical-iac apply` ends",
+    "restore": "a restore",
+    "upgrade": "a change of version",
+    "scale": "a scale-out or scale-in",
+    "rotation": "the rotation of a key",
 }
 
 
 def find_transactions(seen: Observed, _: float) -> Iterator[Problem]:
-    for name in seen.facts.unfinished:
-        yield Problem(_TRANSACTIONS.get(name, f"{name} was interrupted"), name)
+    for name, state in seen.facts.unfinished.items():
+        waits, _ = parse_progress(state)
+        title = _TRANSACTIONS.get(name, name)
+        if waits:
+            yield Problem(f"{title} waits for `infisical-iac attach`", name)
+        elif seen.facts.holder != BY_ITSELF:
+            ending = ", which `infisical-iac apply` ends" if name == "rotation" else ""
+            yield Problem(f"{title} was interrupted{ending}", name)
 
 
 def find_clock(seen: Observed, _: float) -> Iterator[Problem]:

@@ -32,6 +32,8 @@ _GIVEN_UP = (
 _DISKS = ("/var/lib", "/var/lib/docker", "/var/lib/docker/volumes")
 _TERM = re.compile(r"^# ends ([0-9TZ:-]+), made ([0-9TZ:-]+)$", re.MULTILINE)
 _SUCCESS = re.compile(r"^success (\d+)$", re.MULTILINE)
+# The holder of the host while a transaction's unit is at work, and no connection holds the lock.
+BY_ITSELF = "a change that goes on by itself"
 _TRANSACTIONS = ("restore", "upgrade", "scale", "rotation")
 _CREDENTIALS = "/etc/infisical/credentials"
 _TARGETS = "/var/lib/infisical-backup/targets"
@@ -90,6 +92,7 @@ class HealthFacts:
         closed: since when the edge is closed for a change.
         unfinished: the state of an unfinished `restore`, `upgrade`, `scale` or `rotation`, by this
             name.
+        ended: the journal of a transaction whose end nobody was told, by the same names.
         firewall: `loaded`, or the rules that are in effect instead: `failed` for the previous ones,
             `ssh-only` or `none`; empty on a host without a firewall of this project.
     """
@@ -108,6 +111,7 @@ class HealthFacts:
     drills: str = ""
     closed: int | None = None
     unfinished: dict[str, str] = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)
     firewall: str = ""
 
 
@@ -122,6 +126,18 @@ def parse_moment(text: str) -> float | None:
     except ValueError:
         return None
     return moment.replace(tzinfo=UTC).timestamp() if moment.year > 1 else None
+
+
+def parse_progress(state: str) -> tuple[bool, float]:
+    """Return whether an unfinished change waits for an answer, and when its last step began.
+
+    The time is 0.0 if the state does not have it, as that of an earlier version.
+    """
+    try:
+        found = json.loads(state)
+        return bool(found["waits"]), parse_moment(found["log"][-1][0]) or 0.0
+    except (ValueError, LookupError, TypeError):
+        return False, 0.0
 
 
 @observation
@@ -149,7 +165,8 @@ def facts(runner: Runner, *, served_name: str, port: int, lock: str) -> HealthFa
         drills_since=time_of_change(runner, DRILL_TIMER),
         drills=runner.text("/var/lib/infisical-drill/last.json") or "",
         closed=time_of_change(runner, "/etc/infisical/ingress/closed"),
-        unfinished=dict(_open_transactions(runner)),
+        unfinished=dict(_transactions(runner, "state")),
+        ended=dict(_transactions(runner, "last")),
         firewall=_firewall(runner),
     )
 
@@ -223,7 +240,7 @@ def _holder(runner: Runner, lock: str) -> str:
 def _change_at_work(runner: Runner) -> str:
     """Return a phrase if a unit is at work on a change that no connection holds the lock for."""
     units = ["systemctl", "is-active", "--quiet", "infisical-transaction-*"]
-    return "a change that goes on by itself" if run_shortly(runner, units).status == 0 else ""
+    return BY_ITSELF if run_shortly(runner, units).status == 0 else ""
 
 
 def _files(runner: Runner, folder: str) -> list[Path]:
@@ -265,9 +282,9 @@ def _certificate_end(runner: Runner, name: str, port: int) -> int | None:
         return None
 
 
-def _open_transactions(runner: Runner) -> Iterator[tuple[str, str]]:
+def _transactions(runner: Runner, file: str) -> Iterator[tuple[str, str]]:
     for name in _TRANSACTIONS:
-        if (text := runner.text(f"/var/lib/infisical-{name}/state")) is not None:
+        if (text := runner.text(f"/var/lib/infisical-{name}/{file}")) is not None:
             yield name, " ".join(text.split())
 
 

@@ -2,8 +2,9 @@
 
     agent --hold-lock <file> <seconds> [break]
 
-The first line of the input names the holder. It prints "held", or "busy" and the holder's name if
-the lock is not free within the seconds. With `break`, it ends the holder first, if that is a run.
+The first line of the input names the holder. It prints "held", with "ended" if the end of a
+transaction was not told, or "busy" and the holder's name if the lock is not free within the
+seconds. With `break`, it ends the holder first, if that is a run.
 The host's maintenance, which may be installing packages, is never ended.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from infisical_iac.agent.files import hold
 
 _PROCESSES = Path("/proc")
+_RECORDS = Path("/var/lib")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,7 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with hold(file, float(seconds), ""):
             file.write_text(f"{holder}\npid {os.getpid()}\n")
-            print("held", flush=True)
+            ended = any(_RECORDS.glob("infisical-*/last"))
+            print("held ended" if ended else "held", flush=True)
             sys.stdin.read()
     except RuntimeError:
         print(f"busy {_read(file)[0]}", flush=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from infisical_iac.agent.health import HealthFacts
+from infisical_iac.agent.health import BY_ITSELF, HealthFacts, parse_progress
 from infisical_iac.agent.swarm import ClusterFacts
 from infisical_iac.agent.upkeep import Upkeep, WatchedRepository
 from infisical_iac.agent.vitals import Vitals
@@ -14,7 +14,8 @@ Severity = Literal["critical", "warning"]
 MINUTE, HOUR, DAY = 60, 3600, 86400
 # Docker starts the containers after a boot.
 _BOOT_SECONDS = 3 * MINUTE
-# Checks wait at most this long for a run of this project that holds the lock.
+# Checks wait at most this long for a run of this project that holds the lock, or for a step of a
+# change that goes on by itself.
 _LONGEST_RUN = 2 * HOUR
 
 
@@ -83,6 +84,9 @@ class Observed:
     def is_changing(self) -> bool:
         """True while a run of this project is at work, or the host has just booted."""
         taken = self.vitals.lock_taken or 0.0
+        if self.facts.holder == BY_ITSELF:
+            began = [parse_progress(each)[1] for each in self.facts.unfinished.values()]
+            taken = max(taken, *began, 0.0)
         is_held = bool(self.facts.holder) and self.now - taken < _LONGEST_RUN
         return is_held or self.vitals.uptime < _BOOT_SECONDS
 

@@ -12,6 +12,7 @@ from infisical_iac.agent import canary, isolation, login
 from infisical_iac.agent.answers import AnswerError
 from infisical_iac.agent.api import LoopbackClient
 from infisical_iac.agent.contents import MEMORY, parse_known
+from infisical_iac.agent.journal import StepContext
 from infisical_iac.agent.login import NoLogin
 from infisical_iac.agent.proof_model import Before, ProofPlan
 from infisical_iac.agent.public_address import PublicAddress, answers_closed, is_public
@@ -25,7 +26,6 @@ from infisical_iac.agent.reading import (
     read_all,
 )
 from infisical_iac.agent.runner import Failure, Runner, explain, make_failure
-from infisical_iac.agent.transaction import StepContext
 
 # Reads of the data before they count as unusable, and the seconds between two.
 _ATTEMPTS, _PAUSE = 3, 10

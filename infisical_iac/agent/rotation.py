@@ -15,18 +15,17 @@ from pathlib import Path
 from infisical_iac.agent import proof, stack
 from infisical_iac.agent.database import KEYS, Database, find_accepting, find_database
 from infisical_iac.agent.files import hold, remove, remove_leftovers, rename, write
-from infisical_iac.agent.keys import derive
-from infisical_iac.agent.restic import read_variables
-from infisical_iac.agent.runner import Failure, Runner, action, explain, failure_of, observation
-from infisical_iac.agent.transaction import (
-    BACKUP_AT_WORK,
-    INTERRUPTED,
+from infisical_iac.agent.journal import (
     StepContext,
     Transaction,
     TransactionJournal,
     TransactionStep,
     Way,
 )
+from infisical_iac.agent.keys import derive
+from infisical_iac.agent.restic import read_variables
+from infisical_iac.agent.runner import Failure, Runner, action, explain, failure_of, observation
+from infisical_iac.agent.transaction import BACKUP_AT_WORK, INTERRUPTED
 
 DIRECTORY = "/var/lib/infisical-rotation"
 _STATE = f"{DIRECTORY}/state"

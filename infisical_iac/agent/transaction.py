@@ -17,15 +17,23 @@ The directory of a transaction has these files:
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from infisical_iac.agent.files import hold, remove, remove_leftovers, rename, write
+from infisical_iac.agent.journal import (
+    StepContext,
+    Transaction,
+    TransactionJournal,
+    TransactionStep,
+    describe,
+    read_journal,
+    read_last,
+)
 from infisical_iac.agent.runner import (
     Failure,
     Runner,
@@ -35,9 +43,6 @@ from infisical_iac.agent.runner import (
     observation,
     to_failure,
 )
-
-Way = Literal["forward", "back"]
-Outcome = Literal["", "done", "undone"]
 
 INTERRUPTED = Failure("run.interrupted", "it was interrupted")
 ASKED = Failure("run.asked_back", "somebody asked to go back")
@@ -55,165 +60,6 @@ BACKUP_AT_WORK = (
 # The folders that transactions write to.
 _WRITTEN = ("/etc/infisical", "/etc/infisical/keys", "/etc/infisical/ingress")
 _APPLY = "`infisical-iac apply` takes it up"
-
-
-@dataclass
-class TransactionJournal:
-    """The past of a transaction.
-
-    Attributes:
-        transaction: its kind, such as `upgrade`.
-        began: the UTC time when it began, such as 20261125T101112Z, which names what it keeps.
-        step: the step that has begun last. Forward, all steps before it are done; back, all steps
-            after it are undone.
-        failure: why it goes back.
-        stuck: why the last step could not end; the next run tries it again.
-        waits: whether the operator's side has to do the last step, and to answer.
-        answer: its answer, until the transaction goes on.
-        log: the time, way and name of each step that has begun.
-        named: words without blanks that name what it changes.
-        told: sentences for the operator.
-        kept: what steps have noted for later ones, as JSON values without a secret.
-    """
-
-    transaction: str
-    began: str
-    step: str = ""
-    way: Way = "forward"
-    failure: Failure | None = None
-    stuck: Failure | None = None
-    waits: bool = False
-    answer: dict[str, Any] | None = None
-    outcome: Outcome = ""
-    log: list[tuple[str, Way, str]] = field(default_factory=list)
-    named: list[str] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
-    kept: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class StepContext:
-    """The host, the plan and the journal that a step works with."""
-
-    runner: Runner
-    directory: str
-    plan: Mapping[str, Any]
-    journal: TransactionJournal
-
-    def keep(self, **values: Any) -> None:
-        """Note values for later steps, flushed to the disk."""
-        self.journal.kept.update(values)
-        self.save()
-
-    def tell(self, *sentences: str) -> None:
-        """Have the operator told something at the end."""
-        self.journal.told.extend(each for each in sentences if each not in self.journal.told)
-
-    def path(self, name: str) -> Path:
-        """Return the path of a file of the transaction's directory."""
-        return self.runner.path(f"{self.directory}/{name}")
-
-    def save(self) -> None:
-        """Write the journal. Raises OSError, with the one of before in place."""
-        text = f"{json.dumps(asdict(self.journal))}\n".encode()
-        try:
-            write(self.path("state"), text)
-            spare = self.path("spare")
-            # A journal with many secrets needs more of it.
-            if spare.exists() and spare.stat().st_size < 2 * len(text):
-                write(spare, b"-" * 4 * len(text))
-        except OSError:
-            remove(self.path("spare"))
-            write(self.path("state"), text)
-
-
-Act = Callable[[StepContext], None]
-
-
-@dataclass(frozen=True)
-class TransactionStep:
-    """A step of a transaction; both functions can be repeated after they were killed.
-
-    Attributes:
-        name: what it does, as people are told it: "stop Infisical".
-        do: raises RuntimeError with a Failure if it can't be done.
-        undo: brings back what was there before `do`, which may have been killed; None if `do`
-            leaves nothing.
-
-    The operator's side takes the place of either function where the plan says so.
-    """
-
-    name: str
-    do: Act | None = None
-    undo: Act | None = None
-
-
-@dataclass(frozen=True)
-class Transaction:
-    """A kind of transaction.
-
-    Attributes:
-        directory: the directory of its files.
-        title: what it is, for messages: "a change of version".
-        goes_on_from: the step from which on an interrupted one is completed, if it still passes its
-            checks; before it, it is undone.
-        proven_from: the step before which everything was proven. From it on, it never goes back.
-        read_older: returns the journal for the state that the version before has written.
-    """
-
-    name: str
-    directory: str
-    title: str
-    steps: tuple[TransactionStep, ...]
-    goes_on_from: str
-    proven_from: str
-    read_older: Callable[[Runner, str], TransactionJournal]
-
-    def index(self, name: str) -> int:
-        """Return the place of a step by its name; 0 before the first step has begun."""
-        names = [each.name for each in self.steps]
-        return names.index(name) if name else 0
-
-
-def read_journal(runner: Runner, of: Transaction) -> TransactionJournal | None:
-    """Return the journal of a transaction that has not ended; None if there is none."""
-    return _read(runner, of, "state")
-
-
-def _read(runner: Runner, of: Transaction, name: str) -> TransactionJournal | None:
-    text = runner.text(f"{of.directory}/{name}")
-    if not text:
-        return None
-    if not text.startswith("{"):
-        return of.read_older(runner, text)
-    found = json.loads(text)
-    for each in ("failure", "stuck"):
-        found[each] = Failure(**found[each]) if found[each] else None
-    found["log"] = [tuple(each) for each in found["log"]]
-    return TransactionJournal(**found)
-
-
-def describe_state(name: str, text: str) -> str:
-    """Return the words of a journal's text: its first name, its phase, and its other names.
-
-    The phase is `begun`, `swapped` for one that is completed if it still passes its checks,
-    `backing`, or `proven`. The text of an earlier version is such words already.
-    """
-    if not text.startswith("{"):
-        return text
-    of, found = find(name), json.loads(text)
-    place = of.index(found["step"])
-    phase = "begun"
-    if found["way"] == "back":
-        phase = "backing"
-    elif found["waits"]:
-        phase = "swapped"
-    elif place >= of.index(of.proven_from):
-        phase = "proven"
-    elif place >= of.index(of.goes_on_from):
-        phase = "swapped"
-    first, *others = found["named"]
-    return " ".join((first, phase, *others))
 
 
 def run(runner: Runner, of: Transaction) -> TransactionJournal | None:
@@ -377,6 +223,11 @@ def find(name: str) -> Transaction:
     return found
 
 
+def describe_state(name: str, text: str) -> str:
+    """Return the words of a journal's text, as `describe` does, by the name of its kind."""
+    return describe(find(name), text)
+
+
 def unit_of(name: str) -> str:
     """Return the name of the unit that runs a transaction."""
     return f"infisical-transaction-{name}.service"
@@ -389,13 +240,20 @@ def is_active(runner: Runner, name: str) -> bool:
 
 @action
 def begin(
-    runner: Runner, *, name: str, began: str, plan: dict[str, Any], named: Sequence[str] = ()
+    runner: Runner,
+    *,
+    name: str,
+    began: str,
+    plan: dict[str, Any],
+    named: Sequence[str] = (),
+    run: str = "",
 ) -> None:
     """Begin a transaction, and start the unit that runs it.
 
     Args:
         began: its time, as in `TransactionJournal`. A second call with it does nothing.
         named: words without blanks that name what it changes, for `describe_state`.
+        run: the id in the audit log of the run that begins it.
 
     Raises RuntimeError with a Failure if another one has not ended.
     """
@@ -407,9 +265,8 @@ def begin(
             write(runner.path(f"{of.directory}/spare"), b"-" * _SPARE_BYTES)
             for each in ("last", "asked-back"):
                 remove(runner.path(f"{of.directory}/{each}"))
-            StepContext(
-                runner, of.directory, plan, TransactionJournal(name, began, named=[*named])
-            ).save()
+            journal = TransactionJournal(name, began, named=[*named], run=run)
+            StepContext(runner, of.directory, plan, journal).save()
         elif there.began != began:
             raise RuntimeError(
                 Failure(
@@ -533,7 +390,7 @@ def progress(runner: Runner, *, name: str, seen: int, seconds: float) -> Progres
     of, end = find(name), time.monotonic() + seconds
     while True:
         active = is_active(runner, name)
-        journal = read_journal(runner, of) or _read(runner, of, "last")
+        journal = read_journal(runner, of) or read_last(runner, of)
         is_new = journal is not None and (
             journal.outcome or journal.waits or len(journal.log) > seen
         )
@@ -552,12 +409,19 @@ def forget(runner: Runner, *, name: str) -> None:
 
 
 @observation
+def ended_transactions(runner: Runner) -> dict[str, TransactionJournal]:
+    """Return the transactions whose end nobody was told, by their kind."""
+    found = {name: read_last(runner, find(name)) for name in _KINDS}
+    return {name: journal for name, journal in found.items() if journal}
+
+
+@observation
 def open_transactions(runner: Runner) -> dict[str, Progress]:
     """Return the transactions that have not ended, or whose end nobody was told, by their kind."""
     found = {}
     for name in _KINDS:
         of = find(name)
-        if journal := read_journal(runner, of) or _read(runner, of, "last"):
+        if journal := read_journal(runner, of) or read_last(runner, of):
             found[name] = Progress(journal, is_active(runner, name))
     return found
 

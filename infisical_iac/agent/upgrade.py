@@ -20,16 +20,16 @@ from typing import Any
 from infisical_iac.agent import data, docker, dump, proof, releases, snapshot, stack, volume_copy
 from infisical_iac.agent.data import MAIN, WriteNote
 from infisical_iac.agent.files import remove, write
-from infisical_iac.agent.releases import RELEASES
-from infisical_iac.agent.runner import Failure, Runner
-from infisical_iac.agent.transaction import (
-    INTERRUPTED,
+from infisical_iac.agent.journal import (
     StepContext,
     Transaction,
     TransactionJournal,
     TransactionStep,
     Way,
 )
+from infisical_iac.agent.releases import RELEASES
+from infisical_iac.agent.runner import Failure, Runner
+from infisical_iac.agent.transaction import INTERRUPTED
 
 DIRECTORY = "/var/lib/infisical-upgrade"
 PROJECT = "infisical-upgrade"
@@ -125,6 +125,8 @@ def _pause(work: StepContext) -> None:
 
 def _serve_again(work: StepContext) -> None:
     """Start what ran before, and wait until it is healthy."""
+    if not work.runner.path(_COMPOSE).exists():  # a host whose change an earlier version began
+        _bring_back(work, _COMPOSE)
     stack.start(work.runner, seconds=work.plan["timeout"])
 
 
@@ -219,13 +221,18 @@ def _put_back(work: StepContext) -> None:
     note = WriteNote(**{**kept["writes"], "images": tuple(kept["writes"]["images"])})
     data.take_back(runner, _aside(work), _stamp(work), note)
     for path in (_COMPOSE, _MEMORY):
-        file = _release_path(work, Path(path).name)
-        if file.exists():
-            write(runner.path(path), file.read_bytes())
+        _bring_back(work, path)
     releases.reset(runner, release=_release(work))
     # Compose would start one that is not connected as it is.
     data.remove_container(runner, "infisical")
     work.keep(given_up=[asdict(each) for each in data.list_given_up(runner, _stamp(work))])
+
+
+def _bring_back(work: StepContext, path: str) -> None:
+    """Bring back a file of the release, if that has it."""
+    file = _release_path(work, Path(path).name)
+    if file.exists():
+        write(work.runner.path(path), file.read_bytes())
 
 
 def _check(work: StepContext) -> None:
@@ -313,12 +320,16 @@ def _read_older(runner: Runner, text: str) -> TransactionJournal:
         "proven": ("forward", _REMOVE),
     }
     way, step = steps[phase]
+    failure = INTERRUPTED if way == "back" else None
+    if phase == "swapped" and not runner.path(_COMPOSE).exists():
+        # Without it the new version can be neither started nor checked.
+        way, step = "back", _SWAP
+        failure = Failure("run.no_compose", f"it was interrupted, and {_COMPOSE} is missing")
     began = release.partition("-")[0]
     at = runner.path(f"{DIRECTORY}/state").stat().st_mtime
     kept = {"swapped": f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"}
     for name in ("loaded", "started"):
         kept[name] = (runner.text(f"{DIRECTORY}/{name}") or "").strip()
-    failure = INTERRUPTED if way == "back" else None
     named = [release, image]
     journal = TransactionJournal("upgrade", began, step, way, failure, named=named, kept=kept)
     if noted := (runner.text(f"{DIRECTORY}/writes") or "").split():

@@ -5,17 +5,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyinfra.api.deploy import deploy
+from pyinfra.context import host
 
-from infisical_iac.change import resume, rotation, upgrade
+from infisical_iac.change import ended, resume, rotation, upgrade
 from infisical_iac.change.releases import parse_unfinished
-from infisical_iac.core.agent import Question
+from infisical_iac.core import lock, transaction
+from infisical_iac.core.agent import Question, inspect
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.operation import Refusal
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import keys
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.deploy import configure_containers, make_keys, run_containers
 from infisical_iac.stack.deploy import questions as stack_questions
 from infisical_iac.stack.state import deployment_question
-from infisical_iac.workspace.preflight import Preflight
+from infisical_iac.workspace.preflight import Preflight, report
 
 
 @deploy("Stack")
@@ -35,6 +39,7 @@ class StackSteps:
         settings = known.settings
         yield from stack_questions(known)
         yield resume.resume_question()
+        yield transaction.ended_question()
         yield deployment_question(
             compose=compose_file(settings, known.machine), images=settings.images
         )
@@ -45,6 +50,8 @@ class StackSteps:
         make_keys(known, known.admin_password)
         configure_containers(settings)
         compose, project = compose_file(settings, known.machine), known.workspace.project.slug
+        for kind, journal in inspect(transaction.ended_question()).items():
+            report(ended.describe(kind, journal))
         resume.resuming(name="Take up interrupted changes after a boot")
         end_interrupted(known, compose)
         upgrade.version(
@@ -52,6 +59,18 @@ class StackSteps:
         )
         run_containers(settings, known.machine)
         keys.unused_secrets(more=keys.more_of(settings), name="Remove secrets that nothing uses")
+
+
+def tell_ended(known: Preflight) -> None:
+    """Report the ends of changes that no command has followed, if this run has just taken the lock.
+
+    Raises Refusal.
+    """
+    if lock.has_untold_end(host):
+        try:
+            report(ended.tell(known.settings)[0])
+        except UserError as error:
+            raise Refusal(str(error), error.code) from None
 
 
 def end_interrupted(known: Preflight, compose: str = "") -> None:

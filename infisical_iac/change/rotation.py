@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 from infisical_iac.agent import restic
 from infisical_iac.agent import rotation as on_host
+from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.agent.keys import derive
 from infisical_iac.agent.proof_model import Before
-from infisical_iac.agent.transaction import INTERRUPTED, TransactionJournal
+from infisical_iac.agent.transaction import INTERRUPTED
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.change import keys
 from infisical_iac.change.keys import (

@@ -9,8 +9,9 @@ from typing import Any
 
 from infisical_iac.agent import releases as kept_on_host
 from infisical_iac.agent.data import GivenUp
+from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.agent.releases import RELEASES
-from infisical_iac.agent.transaction import INTERRUPTED, TransactionJournal
+from infisical_iac.agent.transaction import INTERRUPTED
 from infisical_iac.agent.upgrade import has_paused
 from infisical_iac.change import changeover, releases
 from infisical_iac.change.releases import IMAGE_KIB, Release, UnfinishedChange
@@ -18,6 +19,7 @@ from infisical_iac.core import audit, journal, transaction
 from infisical_iac.core.agent import ask, question
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import Refused, RunFailed, UserError
+from infisical_iac.core.files import text_question
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
@@ -36,7 +38,7 @@ from infisical_iac.stack.model import (
     with_own_settings,
 )
 from infisical_iac.stack.settings import StackSettings
-from infisical_iac.stack.state import DeploymentState, UpgradeState, upgrade_question
+from infisical_iac.stack.state import COMPOSE_FILE, DeploymentState, UpgradeState, upgrade_question
 from infisical_iac.workspace import checks
 
 
@@ -85,7 +87,7 @@ def _plan(
         "release": unfinished.release,
         "image": unfinished.image,
         "compose": compose,
-        "rehearsal": isolate(compose),
+        "rehearsal": isolate(compose) if compose else "",
         "data": "",
         "other_postgres": False,
         "copies": False,
@@ -135,7 +137,9 @@ class VersionChanges:
         settings = self.site.settings
 
         def make_plan() -> dict[str, Any]:
-            return _plan(unfinished, stack.compose_text(), settings, project)
+            # A host of an earlier version may have lost the file; the change is undone then.
+            found = ask(text_question(COMPOSE_FILE)).get(COMPOSE_FILE, "")
+            return _plan(unfinished, found, settings, project)
 
         ended = transaction.take_up("upgrade", make_plan)
         if ended.outcome == "undone" and ended.failure != INTERRUPTED:

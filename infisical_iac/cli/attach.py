@@ -6,8 +6,8 @@ from infisical_iac.change.releases import parse_unfinished
 from infisical_iac.cli.options import (
     Lock,
     inventory_option,
-    lock_options,
     open_host,
+    quiet_lock_options,
     require_project_file,
 )
 from infisical_iac.core.terminal import echo
@@ -15,7 +15,7 @@ from infisical_iac.core.terminal import echo
 
 @click.command(short_help="Follow a change that goes on on the host.")
 @inventory_option
-@lock_options
+@quiet_lock_options
 @click.option("--go-back", is_flag=True, help="Undo the change, unless it has passed its checks.")
 def attach(inventory: str, lock: Lock, go_back: bool) -> None:
     """Follow a change that goes on on the host, or take it up where it has stopped.
@@ -27,12 +27,13 @@ def attach(inventory: str, lock: Lock, go_back: bool) -> None:
     error.
     """
     with open_host(inventory, lock, check=require_project_file) as (_, settings):
-        from infisical_iac.change import keys, rotation, upgrade
+        from infisical_iac.change import ended, keys, rotation, upgrade
         from infisical_iac.core import transaction
         from infisical_iac.host.machine import read_machine
         from infisical_iac.workspace.load import load_declared
 
         machine = read_machine()
+        machine.refuse_unknown()
         project = load_declared(settings.workspace).project.slug
         if rotating := keys.parse_unfinished(machine.rotating):
             if go_back:
@@ -44,7 +45,7 @@ def attach(inventory: str, lock: Lock, go_back: bool) -> None:
             upgrade.end_unfinished(upgrading, settings, project)
         if machine.rotating or machine.upgrading:
             return
-        sentences, is_undone = transaction.tell_ended()
+        sentences, is_undone = ended.tell(settings)
         for sentence in sentences or ["No change is under way on the host."]:
             echo(sentence)
         if is_undone:

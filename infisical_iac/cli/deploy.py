@@ -432,7 +432,8 @@ def destroy(
     Exit status: 0 when nothing is left to remove; 1 for an error, with the reason, or if you
     type another name.
     """
-    from infisical_iac.core import audit
+    from infisical_iac.core import audit, transaction
+    from infisical_iac.core.connection import each_of, with_others
     from infisical_iac.core.inventory import connect
 
     # An earlier run may have been interrupted after hosts left the swarm, without a quorum now.
@@ -446,6 +447,7 @@ def destroy(
         if not volumes and "container " not in there:
             echo(f"No containers are on {target.name}; --volumes deletes data and keys.")
             return
+        each_of(with_others(host), lambda _: transaction.refuse_under_way())
         _confirm_removal(target, confirm, volumes=volumes)
         changes: list[str] = []
         with audit.record("destroy", changes):

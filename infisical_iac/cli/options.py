@@ -159,8 +159,32 @@ def project_file_option(former: str = "") -> Decorator:
 
 
 def lock_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--lock-timeout` and `--break-lock` to a command, as one argument `lock` of type Lock."""
+    """Add `--lock-timeout` and `--break-lock` to a command, as one argument `lock` of type Lock.
 
+    It prints the ends of changes that no command has followed.
+    """
+    return _with_lock(command, _tell_ended)
+
+
+def quiet_lock_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options as `lock_options` does, for a command that prints such ends by itself."""
+    return _with_lock(command, lambda _: None)
+
+
+def _tell_ended(host: "Host") -> None:
+    from infisical_iac.change import ended
+    from infisical_iac.core import lock
+    from infisical_iac.core.connection import current
+    from infisical_iac.core.settings import load
+
+    for each in lock.with_untold_ends(host):
+        with current(each):
+            sentences, _ = ended.tell(load(each.data.dict()))  # type: ignore[no-untyped-call]
+        for sentence in sentences:
+            echo(sentence, err=True)
+
+
+def _with_lock(command: Callable[..., Any], then: "Callable[[Host], None]") -> Callable[..., Any]:
     @click.option(
         "--lock-timeout",
         type=click.IntRange(min=0),
@@ -175,6 +199,7 @@ def lock_options(command: Callable[..., Any]) -> Callable[..., Any]:
             from infisical_iac.core import lock
 
             lock.take(host, wait=lock_timeout, by_force=break_lock)
+            then(host)
 
         return command(*args, lock=take, **options)
 

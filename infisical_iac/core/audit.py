@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from pyinfra.api.host import Host
@@ -11,7 +12,15 @@ from pyinfra.context import ctx_host, host
 from infisical_iac.agent.files import append_entry
 from infisical_iac.core import journal
 from infisical_iac.core.agent import perform, question
-from infisical_iac.core.audit_entries import Event, Log, Outcome, make_entry, parse, render
+from infisical_iac.core.audit_entries import (
+    AuditEntry,
+    Event,
+    Log,
+    Outcome,
+    make_entry,
+    parse,
+    render,
+)
 from infisical_iac.core.connection import LOST, current, with_others
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import run
@@ -19,7 +28,7 @@ from infisical_iac.core.remote import run
 FILE = "/var/log/infisical-iac/audit.jsonl"
 
 # One process is one run, on all hosts.
-_RUN = secrets.token_hex(4)
+RUN = secrets.token_hex(4)
 
 
 def begin(event: Event | None = None) -> None:
@@ -63,6 +72,27 @@ def record(event: Event, changes: Sequence[str]) -> Iterator[None]:
     _on_all(end, event, changes=changes)
 
 
+def end_earlier(run: str, change: str, reason: str) -> None:
+    """Record the outcome of a change that went on after the run that began it had ended.
+
+    Args:
+        run: the id of that run; without an entry of it, nothing is recorded.
+        change: one line on the change.
+        reason: why it was undone; empty if it is done.
+    """
+    if run == RUN:
+        return  # it is still at work, and records its end itself
+    begun = next((each for each in read().entries if each.run == run), None)
+    if begun is None:
+        return
+    if begun.event == "apply" and not reason:
+        reason = "interrupted; the change went on by itself, and the rest was not made"
+    entry = make_entry(
+        begun.event, "failed" if reason else "done", run, changes=[change], reason=reason
+    )
+    _on_all(_write, replace(entry, by=begun.by, revision=begun.revision))
+
+
 def _on_all(write: Callable[..., None], *args: Any, **kwargs: Any) -> None:
     write(*args, **kwargs)
     for each in with_others(_current()):
@@ -75,7 +105,10 @@ def _on_all(write: Callable[..., None], *args: Any, **kwargs: Any) -> None:
 
 
 def _append(event: Event, outcome: Outcome, changes: Sequence[str] = (), reason: str = "") -> None:
-    entry = make_entry(event, outcome, _RUN, changes=changes, reason=reason)
+    _write(make_entry(event, outcome, RUN, changes=changes, reason=reason))
+
+
+def _write(entry: AuditEntry) -> None:
     asked = question(append_entry, path=FILE, entry=render(entry))
     perform(asked, doing=f"append to {FILE}")
 

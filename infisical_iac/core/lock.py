@@ -30,6 +30,7 @@ _LetGo = Callable[[], None]
 
 _held: set[str] = set()
 _skipped: set[str] = set()
+_untold: set[str] = set()
 
 
 def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> None:
@@ -108,12 +109,32 @@ def _take(host: Host, wait: int, by_force: bool, *, named: str) -> None:
             f"{named or 'this host'}, {holder}: wait for it to end{'' if of_host else remedy}",
             code="refused.locked",
         )
-    if answer != "held":
+    word, _, rest = answer.partition(" ")
+    if word != "held":
         raise Refused(
             f"the lock {FILE} can't be taken on {named or 'the host'}: check that its user may "
             "use sudo",
             code="refused.no_lock",
         )
+    if rest:
+        _untold.add(host.name)
+
+
+def has_untold_end(host: Host) -> bool:
+    """Return whether nobody was told the end of a change of `host` when the lock was taken.
+
+    Only the first call says so.
+    """
+    try:
+        _untold.remove(host.name)
+    except KeyError:
+        return False
+    return True
+
+
+def with_untold_ends(host: Host) -> list[Host]:
+    """Return the connected hosts for which `has_untold_end` is true."""
+    return [each for each in with_others(host) if has_untold_end(each)] if _untold else []
 
 
 def _deliver_agent(host: Host) -> None:

@@ -13,11 +13,13 @@ from pyinfra import logger
 from pyinfra.context import host
 
 from infisical_iac.agent import transaction
+from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.agent.runner import Failure
-from infisical_iac.agent.transaction import Progress, TransactionJournal
-from infisical_iac.core.agent import ask, perform, question
+from infisical_iac.agent.transaction import Progress
+from infisical_iac.core import audit
+from infisical_iac.core.agent import Question, ask, perform, question
 from infisical_iac.core.connection import LOST, explain_loss
-from infisical_iac.core.errors import RunFailed, UserError
+from infisical_iac.core.errors import Refused, RunFailed, UserError
 
 # Does a step of a transaction, and returns values for later steps.
 OperatorStep = Callable[[TransactionJournal], Mapping[str, Any]]
@@ -56,7 +58,9 @@ def begin(
     """
     steps = steps or {}
     plan = {**plan, **{f"operator_{way}": _of(steps, way) for way in ("forward", "back")}}
-    started = question(transaction.begin, name=name, began=began, plan=plan, named=[*named])
+    started = question(
+        transaction.begin, name=name, began=began, plan=plan, named=[*named], run=audit.RUN
+    )
     with _explaining(transaction.find(name).title):
         perform(started, doing=f"begin {transaction.find(name).title}")
     return follow(name, steps)
@@ -123,10 +127,10 @@ def _follow(name: str, title: str, steps: Mapping[str, OperatorStep]) -> Transac
             logger.info(f"{host.print_prefix}{'Undo: ' if way == 'back' else ''}{step}")
         seen = len(journal.log)
         if journal.outcome:
-            perform(question(transaction.forget, name=name), doing=f"end {title}")
+            forget(name, journal)
             return journal
         if journal.waits:
-            _answer(name, journal, steps)
+            _answer(name, title, journal, steps)
         elif not found.is_active:
             if journal.stuck or starts == _STARTS:
                 raise _stuck(title, journal)
@@ -134,7 +138,9 @@ def _follow(name: str, title: str, steps: Mapping[str, OperatorStep]) -> Transac
             perform(question(transaction.start, name=name), doing=f"take up {title}")
 
 
-def _answer(name: str, journal: TransactionJournal, steps: Mapping[str, OperatorStep]) -> None:
+def _answer(
+    name: str, title: str, journal: TransactionJournal, steps: Mapping[str, OperatorStep]
+) -> None:
     step = steps.get(f"{journal.way} {journal.step}")
     if step is None:
         raise RunFailed(
@@ -149,6 +155,13 @@ def _answer(name: str, journal: TransactionJournal, steps: Mapping[str, Operator
     except UserError as error:
         message, remedy = error.split()
         failure = {"code": error.code, "message": message, "remedy": remedy}
+    except (KeyboardInterrupt, *LOST) as error:
+        lost = "" if isinstance(error, KeyboardInterrupt) else f"{explain_loss(host, error)}, and "
+        raise RunFailed(
+            f"{lost}{title} waits on the host for {journal.step!r}, which only this side can do: "
+            "`infisical-iac attach` goes on with it, and with --go-back undoes it",
+            code="run.waits",
+        ) from None
     answered = question(
         transaction.answer, name=name, step=journal.step, kept=dict(kept), failure=failure
     )
@@ -177,24 +190,39 @@ def _stuck(title: str, journal: TransactionJournal) -> RunFailed:
     )
 
 
-def tell_ended() -> tuple[list[str], bool]:
-    """Return sentences on transactions whose end nobody was told, and forget them.
+def ended_question() -> Question[dict[str, TransactionJournal]]:
+    """Return the question for the transactions whose end nobody was told, by their kind."""
+    return question(transaction.ended_transactions)
 
-    Returns also whether one of them was undone.
-    """
-    sentences, is_undone = [], False
-    for name, found in open_transactions().items():
-        journal, title = found.journal, transaction.find(name).title
-        if journal is None or not journal.outcome:
-            continue
-        reason = f": {explain(journal.failure)}" if journal.failure else ""
-        how = "done" if journal.outcome == "done" else f"undone{reason}"
-        is_undone = is_undone or journal.outcome == "undone"
-        sentences += [f"Since then {title} is {how}.", *journal.told]
-        perform(question(transaction.forget, name=name), doing=f"end {title}")
-    return sentences, is_undone
+
+def describe_end(name: str, journal: TransactionJournal) -> str:
+    """Return a clause on the end of a transaction, such as "a rotation of a key is done"."""
+    reason = f": {explain(journal.failure)}" if journal.failure else ""
+    return f"{transaction.find(name).title} is {journal.outcome}{reason}"
+
+
+def forget(name: str, journal: TransactionJournal) -> None:
+    """Forget a transaction that has ended, and record its end for the run that began it."""
+    title = transaction.find(name).title
+    if journal.run:
+        what = " ".join((title, *journal.named))
+        failure = explain(journal.failure) or "it was undone"
+        reason = "" if journal.outcome == "done" else failure
+        audit.end_earlier(journal.run, f"~ {what}: {journal.outcome}", reason)
+    perform(question(transaction.forget, name=name), doing=f"end {title}")
 
 
 def open_transactions() -> dict[str, Progress]:
     """Return the transactions of the current host that have not ended or were not told of."""
     return ask(question(transaction.open_transactions))
+
+
+def refuse_under_way() -> None:
+    """Raise Refused if the current host is at work on a transaction, or one waits for this side."""
+    for name, found in open_transactions().items():
+        if found.is_active or (found.journal and found.journal.waits):
+            raise Refused(
+                f"{transaction.find(name).title} is under way on {host.name}: `infisical-iac "
+                "attach` follows it",
+                code="refused.under_way",
+            )

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
@@ -13,6 +13,7 @@ from pyinfra.context import host
 from infisical_iac.agent.files import PathState, states, texts
 from infisical_iac.agent.ingress import WebPorts, web_ports
 from infisical_iac.agent.others import OtherContainers, other_containers
+from infisical_iac.agent.runner import explain
 from infisical_iac.agent.transaction import describe_state
 from infisical_iac.core.agent import (
     Question,
@@ -166,6 +167,8 @@ def parse_machine(output: list[str]) -> MachineState:
     found = {key: rest.split() for key, _, rest in (line.partition(" ") for line in output)}
     ssh = found.get("ssh", [])
     names = (*found.get("os", ()), "", "", "")
+    upgrading, of_newer = _read_change("upgrade", found.get("upgrading", ()))
+    rotating, also_of_newer = _read_change("rotation", found.get("rotating", ()))
     return MachineState(
         os=names[0],
         release=names[1],
@@ -180,8 +183,9 @@ def parse_machine(output: list[str]) -> MachineState:
         apparmor="apparmor" in found,
         restoring=" ".join(found.get("restoring", ())),
         undone=" ".join(found.get("undone", ())),
-        upgrading=describe_state("upgrade", " ".join(found.get("upgrading", ()))),
-        rotating=describe_state("rotation", " ".join(found.get("rotating", ()))),
+        upgrading=upgrading,
+        rotating=rotating,
+        unknown=of_newer or also_of_newer,
         changing="changing" in found,
         scaling=" ".join(found.get("scaling", ())),
         closed="closed" in found,
@@ -193,6 +197,14 @@ def parse_machine(output: list[str]) -> MachineState:
         data_volume=" ".join(found.get("data-volume", ())),
         spare_volume=" ".join(found.get("spare-volume", ())),
     )
+
+
+def _read_change(name: str, words: Iterable[str]) -> tuple[str, str]:
+    """Return the state of a transaction, or the sentence on one of a newer version."""
+    try:
+        return describe_state(name, " ".join(words)), ""
+    except RuntimeError as error:
+        return "", explain(error)
 
 
 def _ports(listening: list[str]) -> tuple[int, ...]:

@@ -49,6 +49,7 @@ class MachineState:
         upgrading: the recorded state of an unfinished change of version.
         rotating: the recorded state of an unfinished rotation of a key.
         changing: whether the host is at work on a change that it goes on with by itself.
+        unknown: the sentence on an unfinished change of a newer version, which only that can end.
         scaling: the recorded state of an unfinished migration between single host and cluster.
         closed: whether the edge is closed.
         calls_private: whether the Infisical that is deployed, or that an unfinished change would
@@ -84,6 +85,7 @@ class MachineState:
     undone: str = ""
     upgrading: str = ""
     rotating: str = ""
+    unknown: str = ""
     changing: bool = False
     scaling: str = ""
     closed: bool = False
@@ -107,8 +109,14 @@ class MachineState:
         """Return the supported system that the machine runs; None for another system."""
         return SYSTEMS.get((self.os, self.release))
 
+    def refuse_unknown(self) -> None:
+        """Raise Refused if a change of a newer version has not ended."""
+        if self.unknown:
+            raise Refused(self.unknown, code="refused.newer_tool")
+
     def refuse_changing(self) -> None:
-        """Raise Refused while the host is at work on a change by itself."""
+        """Raise Refused while the host is at work on a change, or if `refuse_unknown` does."""
+        self.refuse_unknown()
         if self.changing:
             raise Refused(
                 "the host is at work on a change: `infisical-iac attach` follows it",

@@ -9,6 +9,9 @@ from functools import partial
 from infisical_iac.agent import health as agent_health
 from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.health import HealthFacts, MonitorReport
+from infisical_iac.agent.journal import parse
+from infisical_iac.agent.runner import explain
+from infisical_iac.agent.transaction import describe_state, find
 from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
 from infisical_iac.core.agent import Question, question, together
@@ -16,6 +19,7 @@ from infisical_iac.core.audit_entries import Log, LoggedRun, list_runs
 from infisical_iac.core.change import Change, Row
 from infisical_iac.core.lock import OF_HOST
 from infisical_iac.core.settings import Settings
+from infisical_iac.core.transaction import describe_end
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import describe_left
 from infisical_iac.stack.ingress import assess_certificate
@@ -100,6 +104,7 @@ def rows(
         *_containers(health, settings),
         *edge(health),
         *list_unfinished(health),
+        *list_ended(health),
         *list_given_up(health),
         disk(health),
         certificate(health, settings, now),
@@ -211,18 +216,41 @@ def edge(health: HealthState) -> Iterator[Row]:
     if health.facts.closed is None:
         return
     since = datetime.fromtimestamp(health.facts.closed, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    what = [remedy for name, remedy in _ENDING.items() if name in health.facts.unfinished]
-    why = what[0] if what else "no change is under way: `infisical-iac apply` opens it"
-    yield Row("Edge", f"answers 503 to everybody since {since}; {why}", ok=False)
+    what = next(_remedies(health), "no change is under way: `infisical-iac apply` opens it")
+    yield Row("Edge", f"answers 503 to everybody since {since}; {what}", ok=False)
 
 
 def list_unfinished(health: HealthState) -> Iterator[Row]:
     """Yield a row for each change that was interrupted or waits, unless the edge tells of it."""
     if health.facts.holder or health.facts.closed is not None:
         return
+    for remedy in _remedies(health):
+        yield Row("Unfinished", remedy, ok=False)
+
+
+def _remedies(health: HealthState) -> Iterator[str]:
+    """Yield a sentence on each unfinished change, with its remedy."""
     for name, remedy in _ENDING.items():
-        if name in health.facts.unfinished:
-            yield Row("Unfinished", remedy, ok=False)
+        if state := health.facts.unfinished.get(name):
+            try:
+                # Only the engine's journals are JSON.
+                if state.startswith("{"):
+                    describe_state(name, state)
+                yield remedy
+            except RuntimeError as error:
+                yield explain(error)
+
+
+def list_ended(health: HealthState) -> Iterator[Row]:
+    """Yield a row for each change that ended by itself, until another command tells of it."""
+    for name, text in health.facts.ended.items():
+        try:
+            journal = parse(find(name), text)
+        except RuntimeError as error:
+            yield Row("Ended", explain(error), ok=False)
+        else:
+            is_done = journal.outcome == "done"
+            yield Row("Ended", describe_end(name, journal), is_done, is_note=is_done)
 
 
 def list_given_up(health: HealthState) -> Iterator[Row]:

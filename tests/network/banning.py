@@ -159,7 +159,7 @@ class BanningHost:
 
     def bans(self, *sources: str) -> bool:
         """Return whether all of these addresses are banned within a time limit."""
-        # fail2ban asks the agent about each address it finds, about a second each on a busy machine.
+        # fail2ban asks the agent about each address, which takes a second on a busy machine.
         return within(60, lambda: not any(self.reaches(each) for each in sources))
 
     def observe(self) -> Bans:

@@ -1,10 +1,12 @@
 """Provide the health of a host where everything is wrong, and all rows about it."""
 
-from dataclasses import fields
+import json
+from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 
 from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.health import DiskSpace, HealthFacts, MonitorReport, Silence
+from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
@@ -32,6 +34,7 @@ def troubled() -> HealthState:
         drills="{}",
         closed=1,
         unfinished={"upgrade": "swapped"},
+        ended={"rotation": json.dumps(asdict(TransactionJournal("rotation", "", outcome="done")))},
         firewall="none",
     )
     state = HealthState(

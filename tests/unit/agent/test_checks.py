@@ -1,14 +1,15 @@
 """Test each row of the table of checks: what it finds, and that a healthy host has no problem."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from infisical_iac.agent.canary import CanaryRun
-from infisical_iac.agent.checks import seconds_until_full
-from infisical_iac.agent.health import DiskSpace
-from infisical_iac.agent.observed import Expectations, History, Observed, Problem
+from infisical_iac.agent.checks import find_transactions, seconds_until_full
+from infisical_iac.agent.health import BY_ITSELF, DiskSpace, parse_moment
+from infisical_iac.agent.observed import MINUTE, Expectations, History, Observed, Problem
 from infisical_iac.agent.swarm import ObservedNode, PostgresMember
 from infisical_iac.agent.table import CHECKS
 from infisical_iac.agent.upkeep import NewerRelease, ReleaseRecord
@@ -423,3 +424,41 @@ def test_standbys_that_do_not_follow_are_reported(members: Any, subjects: list[s
 def test_a_leader_that_is_not_running_is_reported() -> None:
     (found,) = _find("leader", _cluster(postgres=_postgres(state="starting")))
     assert "postgres-1" in found.text
+
+
+_JOURNAL = {"step": "pause Infisical", "waits": False, "log": [["2026-11-25T11:50:00Z", "", ""]]}
+
+
+@pytest.mark.parametrize(
+    ("waits", "holder", "texts"),
+    [
+        (False, "", ["was interrupted"]),
+        (False, BY_ITSELF, []),
+        (True, "", ["`infisical-iac attach`"]),
+        (True, BY_ITSELF, ["`infisical-iac attach`"]),
+    ],
+)
+def test_a_change_that_goes_on_by_itself_is_not_interrupted(
+    waits: bool, holder: str, texts: list[str]
+) -> None:
+    state = json.dumps({**_JOURNAL, "waits": waits})
+    seen = observe(unfinished={"upgrade": state}, holder=holder)
+    found = [each.text for each in find_transactions(seen, 0)]
+    assert len(found) == len(texts)
+    assert all(text in each for text, each in zip(texts, found, strict=True))
+
+
+@pytest.mark.parametrize(("minutes", "is_changing"), [(10, True), (130, False)])
+def test_checks_wait_for_the_steps_of_a_change_that_goes_on_after_a_boot(
+    minutes: int, is_changing: bool
+) -> None:
+    """After a boot nobody has taken the lock yet."""
+    began = parse_moment("2026-11-25T11:50:00Z")
+    assert began
+    seen = observe(
+        now=began + minutes * MINUTE,
+        vitals=replace(VITALS, lock_taken=None),
+        unfinished={"upgrade": json.dumps(_JOURNAL)},
+        holder=BY_ITSELF,
+    )
+    assert seen.is_changing is is_changing

@@ -9,6 +9,7 @@ import pytest
 
 from infisical_iac.agent import proof, rotation, stack, transaction
 from infisical_iac.agent.files import hold
+from infisical_iac.agent.journal import read_journal
 from infisical_iac.agent.rotation import BackupPlaces
 from infisical_iac.agent.runner import Failure, Output, Runner
 from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
@@ -249,3 +250,11 @@ def test_a_backup_at_work_prevents_a_rotation(
     command = refused.value.args[0].message.split("`")[1]
     assert command.split() == ["systemctl", "stop", "infisical-backup", "infisical-drill"]
     assert host.text(_STATE) is None
+
+
+def test_an_unknown_phase_of_the_version_before_is_refused(tmp_path: Path) -> None:
+    host = FakeRunner(tmp_path)
+    host.write("/var/lib/infisical-rotation/state", "jwt begun by hand\n")
+    with pytest.raises(RuntimeError) as refused:
+        read_journal(host, transaction.find("rotation"))
+    assert refused.value.args[0].code == "refused.newer_tool"

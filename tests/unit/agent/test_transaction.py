@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from infisical_iac.agent import files, transaction
-from infisical_iac.agent.runner import Failure, Output, Runner
-from infisical_iac.agent.transaction import (
+from infisical_iac.agent.journal import (
+    Act,
     StepContext,
     Transaction,
     TransactionJournal,
     TransactionStep,
-    ask_back,
-    begin,
-    open_transactions,
-    progress,
     read_journal,
-    run,
 )
+from infisical_iac.agent.runner import Failure, Output, Runner
+from infisical_iac.agent.transaction import ask_back, begin, open_transactions, progress, run
 from tests.unit.agent.fake_runner import FakeRunner
 from tests.unit.agent.killed import Killed, deaths
 
@@ -54,7 +52,7 @@ class _Story:
             read_older=_refuse_older,
         )
 
-    def _do(self, name: str) -> transaction.Act:
+    def _do(self, name: str) -> Act:
         def do(work: StepContext) -> None:
             self._act(f"do {name}")
             work.runner.path(f"/{name}").write_text("")
@@ -62,7 +60,7 @@ class _Story:
 
         return do
 
-    def _undo(self, name: str) -> transaction.Act:
+    def _undo(self, name: str) -> Act:
         def undo(work: StepContext) -> None:
             self._act(f"undo {name}")
             work.runner.path(f"/{name}").unlink(missing_ok=True)
@@ -437,9 +435,48 @@ def test_a_unit_that_another_one_starts_at_the_same_time_is_no_error(
 def test_a_state_is_described_by_its_names_and_phase(
     story: _Story, step: str, way: str, waits: bool, phase: str
 ) -> None:
-    journal = {"step": step, "way": way, "waits": waits, "named": ["a", "b"]}
-    assert transaction.describe_state("test", json.dumps(journal)) == f"a {phase} b"
+    journal = asdict(TransactionJournal("test", _BEGAN, named=["a", "b"]))
+    text = json.dumps({**journal, "step": step, "way": way, "waits": waits})
+    assert transaction.describe_state("test", text) == f"a {phase} b"
     assert transaction.describe_state("test", "a begun b") == "a begun b"
+
+
+_UNKNOWN: list[dict[str, Any]] = [
+    {"step": "a step of a newer version"},
+    {"way": "aside"},
+    {"a field of a newer version": 1},
+    {"failure": {"sentence": "a newer form"}},
+    {"log": 1},
+]
+
+
+@pytest.mark.parametrize("unknown", _UNKNOWN)
+@pytest.mark.parametrize("of", ["state", "last"])
+def test_a_journal_of_a_newer_tool_is_refused(
+    story: _Story, host: FakeRunner, unknown: dict[str, Any], of: str
+) -> None:
+    text = json.dumps({**json.loads(host.text(f"{_DIRECTORY}/state") or ""), **unknown})
+    host.path(f"{_DIRECTORY}/state").unlink()
+    host.write(f"{_DIRECTORY}/{of}", text)
+    calls: list[Callable[[], object]] = [
+        lambda: open_transactions(host),
+        lambda: progress(host, name="test", seen=0, seconds=0),
+        lambda: transaction.describe_state("test", text),
+    ]
+    if of == "state":
+        calls += [lambda: run(host, story.kind), lambda: ask_back(host, name="test")]
+    for call in calls:
+        with pytest.raises(RuntimeError) as refused:
+            call()
+        assert refused.value.args[0].code == "refused.newer_tool"
+    assert host.text(f"{_DIRECTORY}/{of}") == text
+
+
+def test_a_state_that_is_no_journal_is_refused(story: _Story, host: FakeRunner) -> None:
+    host.write(f"{_DIRECTORY}/state", '{"step": ')
+    with pytest.raises(RuntimeError) as refused:
+        run(host, story.kind)
+    assert refused.value.args[0].code == "refused.newer_tool"
 
 
 def test_the_space_for_a_journal_grows_with_it(story: _Story, host: FakeRunner) -> None:
@@ -448,9 +485,7 @@ def test_the_space_for_a_journal_grows_with_it(story: _Story, host: FakeRunner) 
     def keep(call: str) -> None:
         if call == "do two":
             sizes.append(host.path(f"{_DIRECTORY}/spare").stat().st_size)
-            work = transaction.StepContext(
-                host, _DIRECTORY, {}, transaction.TransactionJournal("test", _BEGAN)
-            )
+            work = StepContext(host, _DIRECTORY, {}, TransactionJournal("test", _BEGAN))
             work.keep(before="x" * (1 << 18))
             sizes.append(host.path(f"{_DIRECTORY}/spare").stat().st_size)
 

@@ -10,6 +10,7 @@ import pytest
 from infisical_iac.agent import dump, proof, releases, snapshot, stack, transaction, upgrade
 from infisical_iac.agent.data import MAIN
 from infisical_iac.agent.docker import Connection, DockerContainer
+from infisical_iac.agent.journal import read_journal
 from infisical_iac.agent.proof_model import Before
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.runner import Failure, Output, Runner
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from infisical_iac.agent.transaction import TransactionJournal
+    from infisical_iac.agent.journal import TransactionJournal
 
 _BEGAN = "20261125T101112Z"
 _RELEASE, _IMAGE = f"{_BEGAN}-v0.165.16", "infisical/infisical:v0.166.0"
@@ -406,6 +407,47 @@ def test_a_change_of_the_version_before_is_ended_by_its_phase(
     world: _World, tmp_path: Path, phase: str, serves: str
 ) -> None:
     """The state is that which the version before leaves in each phase."""
+    host = _leave_older(tmp_path, phase)
+    transaction.take_up(host, name="upgrade", plan=_plan())
+    ended = transaction.run(host, _KIND)
+    assert ended
+    assert ended.named == [_RELEASE, _IMAGE]
+    assert (ended.failure == transaction.INTERRUPTED) is (serves == "old")
+    if serves == "new":
+        _assert_new(host)
+    else:
+        _assert_old(host)
+        kept = {_GIVEN_UP: {"base": "new", "written": "acknowledged"}}
+        assert host.given_up() == (kept if phase == "backing" else {})
+
+
+@pytest.mark.parametrize("phase", ["begun", "paused", "swapping", "swapped", "backing", "back"])
+def test_a_change_of_the_version_before_goes_back_without_its_compose_file(
+    world: _World, tmp_path: Path, phase: str
+) -> None:
+    host = _leave_older(tmp_path, phase)
+    host.path(_COMPOSE).unlink()
+    transaction.take_up(host, name="upgrade", plan=_plan(compose="", closed=""))
+    ended = transaction.run(host, _KIND)
+    assert ended
+    assert (ended.outcome, world.starts[-1][0]) == ("undone", "old")
+    _assert_old(host)
+    kept = {_GIVEN_UP: {"base": "new", "written": "acknowledged"}}
+    assert host.given_up() == (kept if phase in ("swapped", "backing") else {})
+
+
+def test_a_proven_change_of_the_version_before_ends_without_its_compose_file(
+    world: _World, tmp_path: Path
+) -> None:
+    host = _leave_older(tmp_path, "proven")
+    host.path(_COMPOSE).unlink()
+    transaction.take_up(host, name="upgrade", plan=_plan(compose="", closed=""))
+    assert _run(host).outcome == "done"
+    assert host.volumes()[MAIN]["base"] == "new"
+    _assert_ended(host)
+
+
+def _leave_older(tmp_path: Path, phase: str) -> FakeEngine:
     host = FakeEngine(tmp_path, {"docker service": Output(1)})
     host.write(_STATE, f"{_RELEASE} {phase} {_IMAGE}\n")
     for path in (_COMPOSE, _MEMORY):
@@ -423,14 +465,12 @@ def test_a_change_of_the_version_before_is_ended_by_its_phase(
     else:
         host.volume(MAIN, base="old")
         host.volume(_NEW, base="new")
-    transaction.take_up(host, name="upgrade", plan=_plan())
-    ended = transaction.run(host, _KIND)
-    assert ended
-    assert ended.named == [_RELEASE, _IMAGE]
-    assert (ended.failure == transaction.INTERRUPTED) is (serves == "old")
-    if serves == "new":
-        _assert_new(host)
-    else:
-        _assert_old(host)
-        kept = {_GIVEN_UP: {"base": "new", "written": "acknowledged"}}
-        assert host.given_up() == (kept if phase == "backing" else {})
+    return host
+
+
+def test_an_unknown_phase_of_the_version_before_is_refused(tmp_path: Path) -> None:
+    host = FakeEngine(tmp_path)
+    host.write("/var/lib/infisical-upgrade/state", "20261125T101112Z-v0.160.0 moved infisical:1\n")
+    with pytest.raises(RuntimeError) as refused:
+        read_journal(host, transaction.find("upgrade"))
+    assert refused.value.args[0].code == "refused.newer_tool"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from infisical_iac.agent import rotation as on_host
 from infisical_iac.agent import transaction
+from infisical_iac.agent.journal import read_journal
 from infisical_iac.agent.rotation import BackupPlaces
 from infisical_iac.agent.runner import Failure
 from infisical_iac.change import rotation
@@ -69,7 +70,7 @@ class NotingHost(Noting):
         match call.name:
             case "transaction.progress":
                 name = json.loads(call.arguments)["name"]
-                journal = transaction.read_journal(self.runner, transaction.find(name))
+                journal = read_journal(self.runner, transaction.find(name))
                 if journal is None or not journal.waits or journal.answer:
                     transaction.run_named(self.runner, [name])
                 return transaction.progress(self.runner, name=name, seen=0, seconds=0)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.agent.journal import TransactionJournal, Way
 from infisical_iac.agent.proof_model import ProofPlan
 from infisical_iac.agent.public_address import PublicAddress
 from infisical_iac.agent.runner import Failure
-from infisical_iac.agent.transaction import INTERRUPTED, TransactionJournal, Way
+from infisical_iac.agent.transaction import INTERRUPTED
 from infisical_iac.change import changeover, upgrade
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.change.upgrade import VersionChange, VersionChanges
@@ -19,6 +20,7 @@ from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.host.site import Site
 from infisical_iac.stack import compose, edge, session
+from infisical_iac.stack.state import COMPOSE_FILE
 from infisical_iac.workspace import checks
 from tests.unit.settings_of import settings_of
 
@@ -46,6 +48,7 @@ class _Host:
         ended: how the next one ends.
         plans: their plans.
         named: what they change.
+        files: the texts of its files.
         discarded: the images after which releases were discarded.
     """
 
@@ -57,6 +60,7 @@ class _Host:
         self.named: list[str] = []
         self.discarded: list[str] = []
         self.closes = 0
+        self.files = {COMPOSE_FILE: _COMPOSE % _NEW}
 
     def begin(
         self, name: str, began: str, plan: dict[str, Any], *, named: list[str]
@@ -79,6 +83,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(transaction, "begin", made.begin)
     monkeypatch.setattr(transaction, "take_up", made.take_up)
     monkeypatch.setattr(compose, "compose_text", lambda: _COMPOSE % _OLD)
+    monkeypatch.setattr(upgrade, "ask", lambda _: made.files)
     monkeypatch.setattr(edge, "prepare_closing", made.prepare)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(
@@ -192,6 +197,15 @@ def test_the_end_of_an_interrupted_change_is_reported(
     assert data in "".join(rest)
     assert host.plans[0]["release"] == _RELEASE
     assert host.discarded == [_NEW]
+
+
+@pytest.mark.parametrize("text", ["", _COMPOSE % _NEW])
+def test_an_interrupted_change_is_taken_up_without_the_compose_file(host: _Host, text: str) -> None:
+    host.files = {COMPOSE_FILE: text} if text else {}
+    host.ended = _undone(INTERRUPTED)
+    assert "serves again" in _CHANGES.recover(_UNFINISHED, "chainalign")
+    (plan,) = host.plans
+    assert (plan["compose"], bool(plan["closed"])) == (text, bool(text))
 
 
 def test_a_version_that_has_served_for_hours_and_fails_its_checks_is_given_up_by_name(

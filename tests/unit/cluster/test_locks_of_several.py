@@ -33,6 +33,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> _Answers:
     found = _Answers()
     monkeypatch.setattr(lock, "_held", set())
     monkeypatch.setattr(lock, "_skipped", set())
+    monkeypatch.setattr(lock, "_untold", set())
     monkeypatch.setattr(lock, "_ask_here", found.ask)
     return found
 
@@ -75,3 +76,11 @@ def test_reading_commands_take_no_lock(answers: _Answers) -> None:
     lock.take(two)
     assert answers.asked == 0
     assert not lock.is_held(one)
+
+
+def test_an_end_that_nobody_was_told_is_known_once(answers: _Answers) -> None:
+    one, two = _hosts("one", "two")
+    answers += ["held", "held ended"]
+    lock.take(one)
+    assert (lock.has_untold_end(one), lock.has_untold_end(two)) == (False, True)
+    assert not lock.has_untold_end(two)

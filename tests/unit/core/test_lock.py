@@ -2,6 +2,7 @@
 
 import atexit
 import fcntl
+import io
 import shlex
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from infisical_iac.agent import lock as agent_lock
 from infisical_iac.core import agent, archive, lock
 from infisical_iac.core.connection import HOST_REFUSES
 
@@ -188,3 +190,18 @@ def test_the_command_does_not_wait_for_the_holder_where_the_agent_is_missing() -
     answer, let_go = lock._ask_here(lock.hold_command(1), "by somebody\n")
     let_go()
     assert answer in (agent.ABSENT, "held")
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_lock_comes_with_the_news_of_an_end_that_nobody_was_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ended: bool
+) -> None:
+    monkeypatch.setattr(agent_lock, "_RECORDS", tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("by first\n"))
+    (tmp_path / "infisical-upgrade").mkdir()
+    (tmp_path / "infisical-backup").mkdir()
+    (tmp_path / "infisical-backup" / "last.json").touch()
+    if ended:
+        (tmp_path / "infisical-upgrade" / "last").touch()
+    agent_lock.main([str(tmp_path / "lock"), "0"])
+    assert capsys.readouterr().out == ("held ended\n" if ended else "held\n")

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from infisical_iac.core.errors import Refused
 from infisical_iac.host import deploy, machine
 from infisical_iac.host.machine import (
     CALLS_PRIVATE,
@@ -46,6 +47,15 @@ def test_network_access_is_read_without_the_loopback() -> None:
 def test_a_machine_without_ssh_has_no_ssh_ports() -> None:
     found = parse_machine(["ssh", "sshd", "uplinks"])
     assert (found.ssh_client, found.ssh_ports, found.uplinks) == ("", (), ())
+
+
+@pytest.mark.parametrize("which", ["upgrading", "rotating"])
+def test_a_change_of_a_newer_tool_refuses_other_changes(which: str) -> None:
+    found = parse_machine([f'{which} {{"step": "a step of a newer version"}}'])
+    assert (found.upgrading, found.rotating) == ("", "")
+    with pytest.raises(Refused) as refused:
+        found.refuse_changing()
+    assert refused.value.code == "refused.newer_tool"
 
 
 _LINES = ["os debian 13 trixie", "uid 0", "systemd"]

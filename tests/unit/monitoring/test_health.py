@@ -1,11 +1,16 @@
 """Test the rows of `status` on a host's observed state, and which of them are healthy."""
 
+import json
 import re
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infisical_iac.agent.health import DiskSpace, Running
+from infisical_iac.agent.journal import TransactionJournal
+from infisical_iac.agent.runner import Failure
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Change, Row
 from infisical_iac.monitoring.health import (
@@ -129,6 +134,7 @@ _CLOSED = int(NOW.timestamp()) - 60
         ({"upgrade": "20261125T115900Z-v0.165.16 swapped i"}, "`infisical-iac apply` ends it"),
         ({"restore": "20261125T115900Z data"}, "`infisical-iac restore --undo`"),
         ({"scale": "20261125T115900Z in switched"}, "with --undo goes back"),
+        ({"upgrade": '{"step": "of a newer version"}'}, "`uv tool upgrade infisical-iac`"),
         ({}, "`infisical-iac apply` opens it"),
     ],
 )
@@ -139,6 +145,34 @@ def test_a_closed_ingress_is_reported_with_its_remedy(
     assert not ok
     assert "2026-11-25T11:59:00Z" in text
     assert remedy in text
+
+
+@pytest.mark.parametrize("name", ["upgrade", "rotation"])
+def test_an_unfinished_change_of_a_newer_tool_is_shown(name: str) -> None:
+    unfinished = {name: '{"step": "a step of a newer version"}'}
+    text, ok = row_of("Unfinished", observed(unfinished=unfinished))
+    assert not ok
+    assert "`uv tool upgrade infisical-iac`" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "ok"),
+    [
+        ({"outcome": "done"}, "is done", True),
+        (
+            {"outcome": "undone", "failure": Failure("checks", "no secret")},
+            "undone: no secret",
+            False,
+        ),
+        ({"outcome": "of a newer version"}, "`uv tool upgrade infisical-iac`", False),
+    ],
+)
+def test_a_change_that_ended_by_itself_is_shown(
+    changes: dict[str, Any], words: str, ok: bool
+) -> None:
+    ended = TransactionJournal("rotation", "20261125T115900Z", **changes)
+    text, is_healthy = row_of("Ended", observed(ended={"rotation": json.dumps(asdict(ended))}))
+    assert (words in text, is_healthy) == (True, ok)
 
 
 @pytest.mark.parametrize(("writes", "ok"), [("0", True), ("3", False), ("unknown", False)])
