@@ -205,7 +205,7 @@ def test_an_interrupted_change_is_taken_up_without_the_compose_file(host: _Host,
     host.ended = _undone(INTERRUPTED)
     assert "serves again" in _CHANGES.recover(_UNFINISHED, "chainalign")
     (plan,) = host.plans
-    assert (plan["compose"], bool(plan["closed"])) == (text, bool(text))
+    assert (plan["compose"], bool(plan["rehearsal"])) == (text, bool(text))
 
 
 def test_a_version_that_has_served_for_hours_and_fails_its_checks_is_given_up_by_name(
