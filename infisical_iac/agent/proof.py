@@ -349,6 +349,14 @@ def _log_in(runner: Runner, port: int) -> LoopbackClient:
         return login.administrator(runner, port)
 
 
+def open_place(runner: Runner, plan: ProofPlan, port: int) -> ReadingPlace:
+    """Log in as the deployer, and return the place of all secrets.
+
+    Raises RuntimeError with a Failure if the login fails.
+    """
+    return _place(runner, plan, port, login.deployer(runner, port))
+
+
 def _place(runner: Runner, plan: ProofPlan, port: int, client: LoopbackClient) -> ReadingPlace:
     known = parse_known(runner.text(MEMORY) or "")
     return ReadingPlace(runner, client, LoopbackClient(port), plan.project, known, plan.topology)

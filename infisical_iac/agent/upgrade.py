@@ -17,7 +17,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infisical_iac.agent import data, docker, dump, proof, releases, snapshot, stack, volume_copy
+from infisical_iac.agent import (
+    data,
+    docker,
+    dump,
+    proof,
+    releases,
+    secret_export,
+    snapshot,
+    stack,
+    volume_copy,
+)
 from infisical_iac.agent.data import MAIN, WriteNote
 from infisical_iac.agent.files import remove, write
 from infisical_iac.agent.journal import (
@@ -28,7 +38,7 @@ from infisical_iac.agent.journal import (
     Way,
 )
 from infisical_iac.agent.releases import RELEASES
-from infisical_iac.agent.runner import Failure, Runner
+from infisical_iac.agent.runner import Failure, Runner, explain
 from infisical_iac.agent.transaction import INTERRUPTED
 
 DIRECTORY = "/var/lib/infisical-upgrade"
@@ -39,6 +49,8 @@ _COMPOSE, _MEMORY = f"{_ROOT}/compose.yaml", f"{_ROOT}/workspace.json"
 _EDGE = f"{_ROOT}/ingress/closed"
 _NEW = f"{PROJECT}_postgres"
 _SERVICES = ("infisical", "postgres", "redis")
+# Every secret, of a rollback that brings them over.
+_EXPORT = "secrets.json"
 
 
 def _release(work: StepContext) -> str:
@@ -120,11 +132,15 @@ def _prepare(work: StepContext) -> None:
 
 
 def _pause(work: StepContext) -> None:
+    if work.plan.get("bring_writes"):
+        place = proof.open_place(work.runner, proof.plan_of(work), work.plan["port"])
+        secret_export.export(place, work.path(_EXPORT))
     data.stop(work.runner, "infisical")
 
 
 def _serve_again(work: StepContext) -> None:
     """Start what ran before, and wait until it is healthy."""
+    remove(work.path(_EXPORT))
     if not work.runner.path(_COMPOSE).exists():  # a host whose change an earlier version began
         _bring_back(work, _COMPOSE)
     stack.start(work.runner, seconds=work.plan["timeout"])
@@ -261,6 +277,16 @@ def _check(work: StepContext) -> None:
         other_version=False,
     )
     work.tell(*sentences)
+    if work.path(_EXPORT).exists():
+        work.tell(*_bring_writes(work, port))
+
+
+def _bring_writes(work: StepContext, port: int) -> list[str]:
+    try:
+        place = proof.open_place(work.runner, proof.plan_of(work), port)
+    except RuntimeError as error:  # older data may not know the deployer
+        return [f"No secret was brought over: {explain(error)}"]
+    return secret_export.bring(place, work.path(_EXPORT))
 
 
 def _end_check(work: StepContext) -> None:
@@ -278,6 +304,7 @@ def _connect(work: StepContext) -> None:
 
 def _remove_old(work: StepContext) -> None:
     """Remove the old data, and earlier ones that were given up without a write."""
+    remove(work.path(_EXPORT))
     data.remove_volume(work.runner, _aside(work))
     gone, kept = data.forget_given_up(work.runner)
     work.keep(removed=gone, given_up=[asdict(each) for each in kept])

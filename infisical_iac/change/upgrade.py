@@ -44,11 +44,16 @@ from infisical_iac.workspace import checks
 
 @dataclass(frozen=True)
 class VersionChange:
-    """The running images, the desired Compose file, and the release whose data are loaded."""
+    """The running images, the desired Compose file, and the release whose data are loaded.
+
+    Attributes:
+        bring_writes: whether the secrets that those data lack are written to them afterwards.
+    """
 
     was: Images
     compose: str
     data: Release | None = None
+    bring_writes: bool = False
 
     @property
     def desired_images(self) -> Images:
@@ -69,6 +74,7 @@ def change_on_host(change: VersionChange, settings: Settings, project: str) -> l
         "port": now.port,
         "same_ingress": now == then,
         "data": change.data.name if change.data else "",
+        "bring_writes": change.bring_writes,
         "other_postgres": change.was.postgres != change.desired_images.postgres,
         # Files of the data are of use to the same major version only.
         "copies": change.data is None and change.was.major == change.desired_images.major,
@@ -153,15 +159,24 @@ class VersionChanges:
         sentences = [*ended.told, *given_up_after_proof(ended.kept.get("removed", ()), kept)]
         return " ".join([f"Infisical {unfinished.new} serves.", *sentences])
 
-    def go_to(self, release: Release, was: Images, data: Release | None, project: str) -> list[str]:
+    def go_to(
+        self,
+        release: Release,
+        was: Images,
+        data: Release | None,
+        project: str,
+        *,
+        bring_writes: bool = False,
+    ) -> list[str]:
         """Roll back to a release, and return sentences about it.
 
-        The host gets the data of the release `data`, or keeps today's data if that is None. Raises
-        a UserError: the previous version runs again then, or the message says how to restore it.
+        The host gets the data of the release `data`, or keeps today's data if that is None; with
+        `bring_writes`, it also gets the present secrets that those data lack. Raises a UserError:
+        the previous version runs again then, or the message says how to restore it.
         """
         settings = self.site.settings
         kept = with_own_settings(fetch_release(release, settings.stack), stack.compose_text())
-        change = VersionChange(was, kept, data)
+        change = VersionChange(was, kept, data, bring_writes)
         with audit.record("rollback", [f"~ Infisical: back to {release.name}"]):
             sentences = change_on_host(change, settings, project)
         return [

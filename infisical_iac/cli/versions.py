@@ -274,6 +274,11 @@ def _show_releases(releases: Iterable[Release], kept: Iterable[GivenUp], *, as_j
     is_flag=True,
     help="Go back to the earlier version only, and keep the present data.",
 )
+@click.option(
+    "--bring-writes",
+    is_flag=True,
+    help="Write the present secrets to the earlier data, where those lack them or differ.",
+)
 @click.option("--confirm", metavar="RELEASE", help="Give the release's name instead of typing it.")
 def rollback(
     release: str | None,
@@ -282,17 +287,21 @@ def rollback(
     lock: Lock,
     only_list: bool,
     keep_data: bool,
+    bring_writes: bool,
     confirm: str | None,
 ) -> None:
     """Go back to RELEASE, or to the newest one: to its version of Infisical and its data.
 
     The running version is first kept as a release, and is put back if the checks fail. The data of
-    RELEASE lack everything written since, so you must type its name.
+    RELEASE lack everything written since, so you must type its name. With --bring-writes, values
+    and comments of secrets are written to them before anybody else reaches the earlier version.
 
     Exit status: 0 when the release serves; 1 for an error, with the version that serves now.
     """
     if as_json and not only_list:
         raise click.UsageError("--json goes with --list")
+    if keep_data and bring_writes:
+        raise click.UsageError("--keep-data keeps all writes: leave out --bring-writes")
     if only_list:
         _list_releases(inventory, as_json=as_json)
         return
@@ -315,11 +324,13 @@ def rollback(
         chosen = choose(changeover.read_releases(), release)
         was = upgrade.refuse_release(chosen, settings, keep_data=keep_data)
         assert chosen.manifest
-        lost = "" if keep_data else f", without anything written since {chosen.manifest.at}"
+        but = " except for secrets" if bring_writes else ""
+        lost = "" if keep_data else f", without anything written since {chosen.manifest.at}{but}"
         what = f"This goes back to Infisical {chosen.manifest.infisical}{lost}."
         confirm_name(what, "the release's", chosen.name, confirm)
         data = None if keep_data else chosen
-        sentences = at(site_of(settings), VersionChanges).go_to(chosen, was, data, project)
+        changes = at(site_of(settings), VersionChanges)
+        sentences = changes.go_to(chosen, was, data, project, bring_writes=bring_writes)
     for sentence in sentences:
         echo(sentence)
 

@@ -31,7 +31,7 @@ from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core import audit, connection, journal
 from infisical_iac.core.agent import Question, ask, inspect, perform, question
 from infisical_iac.core.change import Change, UpToDate
-from infisical_iac.core.errors import CheckFailed, CommandFailed, RunFailed
+from infisical_iac.core.errors import CheckFailed, CommandFailed, Refused, RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.stack import compose, edge, keys, session
@@ -102,7 +102,20 @@ class ClusterVersionChanges(VersionChanges):
             return f"Infisical {unfinished.old} serves again, {data}."
         return f"Infisical {unfinished.new} serves."
 
-    def go_to(self, release: Release, was: Images, data: Release | None, project: str) -> list[str]:
+    def go_to(
+        self,
+        release: Release,
+        was: Images,
+        data: Release | None,
+        project: str,
+        *,
+        bring_writes: bool = False,
+    ) -> list[str]:
+        if bring_writes:
+            raise Refused(
+                "a cluster can't bring writes over a rollback: leave out --bring-writes, and copy "
+                "what is missing from the release that the rollback keeps"
+            )
         image = release.images["infisical"]
         fetch(release, self.site)
         with audit.record("rollback", [f"~ Infisical: back to {release.name}"]):

@@ -254,3 +254,19 @@ def _only_one_release_is_left(world: Upgrading, gone: str) -> None:
     assert {image.rpartition("-")[0] for image in images} >= {kept}
     assert gone not in "".join(images)
     assert gone not in world.host.run(f"ls {RELEASES}").stdout
+
+
+@_LONG
+@pytest.mark.real
+def test_a_rollback_brings_the_secrets_that_the_earlier_data_lack(world: Upgrading) -> None:
+    """The release has the data of before the secret SINCE."""
+    (old,) = world.releases()
+    since = upgrading.secrets(world.host)
+    assert "SINCE" in since
+    brought = {**since, "KEY_0": "obviously-fake-changed"}
+    inspection.write_secrets(world.host, "/backend", {"KEY_0": brought["KEY_0"]})
+    done = world.ok(ADDS, "rollback", "--confirm", old, "--bring-writes")
+    assert "Brought over: 2 secrets." in done.stdout
+    assert upgrading.secrets(world.host) == brought
+    assert upgrading.version(world.host) == WAS
+    assert not world.host.run("ls /var/lib/infisical-upgrade/*.json", check=False).stdout

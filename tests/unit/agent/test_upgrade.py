@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infisical_iac.agent import dump, proof, releases, snapshot, stack, transaction, upgrade
+from infisical_iac.agent import (
+    dump,
+    proof,
+    releases,
+    secret_export,
+    snapshot,
+    stack,
+    transaction,
+    upgrade,
+)
 from infisical_iac.agent.data import MAIN
 from infisical_iac.agent.docker import Connection, DockerContainer
 from infisical_iac.agent.journal import read_journal
@@ -155,6 +164,48 @@ class _World:
 
     def check_opened(self, *_: object) -> None:
         self.refuse("open")
+
+
+def _with_release(directory: Path, **changes: Any) -> FakeEngine:
+    """A host that goes back to the data of a release."""
+    release = "20261101T101112Z-v0.164.0"
+    host = _make(directory, data=release, copies=False, **changes)
+    place = f"{RELEASES}/{release}/snapshot"
+    host.write(f"{place}/manifest.json", json.dumps(_MANIFEST))
+    host.write(f"{place}/database.dump", "")
+    return host
+
+
+@pytest.mark.parametrize("failing", ["", "check", "open"])
+def test_secrets_are_exported_before_the_pause_and_brought_before_the_edge_opens(
+    world: _World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    seen: list[tuple[str, bool, bool]] = []
+    host = _with_release(tmp_path / "host", bring_writes=True)
+
+    def export(place: str, file: Path) -> None:
+        seen.append((place, _is_paused(host), host.path(_EDGE).exists()))
+        file.write_text(_FAKE_EXPORT)
+
+    def bring(place: str, file: Path) -> list[str]:
+        assert file.read_text() == _FAKE_EXPORT
+        seen.append((place, _is_paused(host), host.path(_EDGE).exists()))
+        return ["Brought over: 1 secret."]
+
+    monkeypatch.setattr(secret_export, "export", export)
+    monkeypatch.setattr(secret_export, "bring", bring)
+    monkeypatch.setattr(proof, "open_place", lambda *given: f"port {given[-1]}")
+    world.failing = {failing} if failing else set()
+    ended = _run(host)
+    assert seen[0] == ("port 8080", False, True)
+    if not failing:
+        assert seen[1:] == [("port 2021", True, True)]
+        assert "Brought over: 1 secret." in ended.told
+    assert ended.outcome == ("undone" if failing else "done")
+    _assert_ended(host)
+
+
+_FAKE_EXPORT = "obviously-fake"
 
 
 def _is_paused(host: FakeEngine) -> bool:
