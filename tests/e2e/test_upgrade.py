@@ -72,7 +72,7 @@ def _serves_again_without_a_loss(done: Done, version: str) -> None:
     [
         pytest.param(BREAKS, "secrets can't be read:", marks=_LONG),
         pytest.param(FAILS, "Boot up migration failed", marks=pytest.mark.real),
-        pytest.param(SLEEPS, "infisical does not get healthy", marks=(_LONG, pytest.mark.real)),
+        pytest.param(SLEEPS, "does not get healthy", marks=(_LONG, pytest.mark.real)),
         pytest.param(LOSES, "privilege can be granted (404: Route POST:", marks=_LONG),
     ],
 )
