@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infisical_iac.agent import data, docker, dump, proof, releases, snapshot, stack
+from infisical_iac.agent import changing, data, docker, dump, proof, releases, snapshot, stack
 from infisical_iac.agent.data import MAIN, WriteNote
 from infisical_iac.agent.files import remove, write
 from infisical_iac.agent.journal import (
@@ -25,6 +25,7 @@ from infisical_iac.agent.journal import (
 )
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.runner import Failure, Runner
+from infisical_iac.agent.snapshot import SnapshotPlace
 from infisical_iac.agent.transaction import INTERRUPTED
 
 DIRECTORY = "/var/lib/infisical-upgrade"
@@ -33,8 +34,6 @@ _ROOT = "/etc/infisical"
 _COMPOSE, _MEMORY = f"{_ROOT}/compose.yaml", f"{_ROOT}/workspace.json"
 # How the stack runs while a new version is checked.
 _CLOSED = f"{DIRECTORY}/closed.yaml"
-# Caddy answers with 503 while this file exists.
-_EDGE = f"{_ROOT}/ingress/closed"
 # The database of a closed Infisical in Redis; stack/model.py names it.
 _FLUSH = "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -n 1 flushdb"
 
@@ -67,15 +66,6 @@ def _note_failure(work: StepContext) -> None:
     at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     with suppress(OSError):  # the disk may be full
         write(_release_path(work, "failed"), f"{at} {work.plan['image']}\n".encode())
-
-
-def _close(work: StepContext) -> None:
-    if work.plan["edge"]:
-        write(work.runner.path(_EDGE), b"")
-
-
-def _open(work: StepContext) -> None:
-    remove(work.runner.path(_EDGE))
 
 
 def _pause(work: StepContext) -> None:
@@ -114,9 +104,8 @@ def _load(work: StepContext) -> None:
             )
         )
     write(work.path("compose.yaml"), work.plan["compose"].encode())
-    loaded = snapshot.load(
-        work.runner, directory=DIRECTORY, project=PROJECT, seconds=work.plan["timeout"]
-    )
+    place = SnapshotPlace(DIRECTORY, PROJECT, work.plan["timeout"])
+    loaded = snapshot.load(work.runner, place)
     snapshot.refuse_difference(desired["rows"], loaded.rows)
     work.keep(loaded=loaded.transaction)
 
@@ -140,7 +129,7 @@ def _remove_fetched(work: StepContext) -> None:
 
 
 def _clean(work: StepContext) -> None:
-    snapshot.clean(work.runner, directory=DIRECTORY, project=PROJECT)
+    snapshot.clean(work.runner, SnapshotPlace(DIRECTORY, PROJECT))
 
 
 def _swap(work: StepContext) -> None:
@@ -163,19 +152,9 @@ def _put_back(work: StepContext) -> None:
 
     Data that may have been written to since the swap are given up, and kept.
     """
-    runner, kept = work.runner, work.journal.kept
-    if "writes" not in kept:
-        with suppress(RuntimeError, OSError):  # the logs only help to explain the failure
-            data.keep_logs(runner, f"{RELEASES}/{_release(work)}/failed.log")
-        data.stop(runner, "infisical")
-        began = (at for at, _, step in work.journal.log if step == _SWAP)
-        since = kept.get("swapped") or next(began)
-        note = data.count_writes(
-            runner, since, loaded=kept.get("loaded", ""), before=kept.get("started", "")
-        )
-        work.keep(writes=asdict(note))
+    runner = work.runner
+    note = changing.note_writes(work, _SWAP, log=f"{RELEASES}/{_release(work)}/failed.log")
     data.stop(runner)
-    note = WriteNote(**{**kept["writes"], "images": tuple(kept["writes"]["images"])})
     data.take_back(runner, _aside(work), _stamp(work), note)
     for path in (_COMPOSE, _MEMORY):
         _bring_back(work, path)
@@ -225,7 +204,7 @@ def _connect(work: StepContext) -> None:
     """Start the new version as it stays, open the edge, and check the public address."""
     stack.start(work.runner, seconds=work.plan["timeout"])
     _end_closed(work)
-    _open(work)
+    changing.open_edge(work)
     proof.check_opened(work.runner, proof.plan_of(work).address, proof.recall(work))
 
 
@@ -292,13 +271,13 @@ TRANSACTION = Transaction(
     (
         TransactionStep(_KEEP, _make_release, _note_failure),
         TransactionStep(_READ, proof.record),
-        TransactionStep(_CLOSE, _close, _open),
+        TransactionStep(_CLOSE, changing.close_edge, changing.open_edge),
         TransactionStep(_PAUSE, _pause, _serve_again),
         TransactionStep(_DUMP, _dump, _remove_dump),
         TransactionStep(_LOAD, _load, _clean),
         TransactionStep(_SWAP, _swap, _put_back),
         TransactionStep(_CHECK, _check, _end_closed),
-        TransactionStep(_CONNECT, _connect, _close),
+        TransactionStep(_CONNECT, _connect, changing.close_edge),
         TransactionStep(_REMOVE, _remove_old),
     ),
     goes_on_from=_CHECK,
