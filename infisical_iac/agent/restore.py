@@ -31,13 +31,12 @@ from infisical_iac.agent.journal import (
     TransactionJournal,
     TransactionStep,
     Way,
-    read_journal,
 )
 from infisical_iac.agent.manifest import DesiredVersions
 from infisical_iac.agent.proof_model import Before
 from infisical_iac.agent.reporting import attempt
 from infisical_iac.agent.restore_proof import RestoreProof
-from infisical_iac.agent.runner import Failure, Runner, action, make_failure, observation
+from infisical_iac.agent.runner import Failure, Runner, action, make_failure
 from infisical_iac.agent.snapshot import LoadedSnapshot, SnapshotPlace
 from infisical_iac.agent.transaction import INTERRUPTED
 
@@ -123,7 +122,7 @@ class HostData:
         work.keep(removed=gone, given_up=[asdict(each) for each in left])
 
 
-def _replaced(work: StepContext) -> ReplacedFiles:
+def _files_of(work: StepContext) -> ReplacedFiles:
     return ReplacedFiles(work.runner, work.journal.began)
 
 
@@ -141,7 +140,7 @@ def _end_undone(work: StepContext, of: RestoreData) -> None:
     aside.discard(work.runner)
     # On a host that had no data, the next deploy makes an empty instance, and reports this restore.
     write(work.path("undone"), f"{work.journal.began}\n".encode())
-    _replaced(work).forget()
+    _files_of(work).forget()
     _forget_notes(work)
 
 
@@ -154,7 +153,7 @@ def _forget_notes(work: StepContext) -> None:
 def _put_keys(work: StepContext) -> None:
     """Put the kit's files in place, keep those that differ, and make the missing keys."""
     for path in work.plan["aside"]:
-        _replaced(work).keep(path)
+        _files_of(work).keep(path)
     if work.plan["put"]:
         aside.put(work.runner, work.plan["put"])
         keys.make(
@@ -169,7 +168,7 @@ def _put_keys(work: StepContext) -> None:
 
 def _put_files_back(work: StepContext) -> None:
     """Bring back all files that the restore has replaced. Keys that the host lacked stay there."""
-    _replaced(work).bring_back()
+    _files_of(work).bring_back()
     if work.runner.path(f"{keys.ROOT}/keys/encryption_key").exists():
         keys.derive(work.runner)
 
@@ -218,7 +217,7 @@ def _record(work: StepContext) -> None:
 
 def _swap(work: StepContext, of: RestoreData) -> None:
     for path in (_COMPOSE, _MEMORY):
-        _replaced(work).keep(path)
+        _files_of(work).keep(path)
     work.keep(is_swapped=True)
     of.replace(work)
     memory = work.path("fetched") / "workspace.json"
@@ -264,7 +263,7 @@ def _end(work: StepContext, of: RestoreData) -> None:
     """Keep the old data and files where people are told, and remove what nobody needs."""
     of.end(work)
     _clean(work)
-    _replaced(work).forget_if_empty()
+    _files_of(work).forget_if_empty()
     _forget_notes(work)
 
 
@@ -286,13 +285,6 @@ def take_back(runner: Runner) -> None:
     """Remove the files that were handed in, unless a restore has begun."""
     if not runner.path(f"{DIRECTORY}/state").exists():
         aside.discard(runner)
-
-
-@observation
-def find_unfinished(runner: Runner) -> str:
-    """Return when an unfinished restore began; empty if there is none."""
-    journal = read_journal(runner, TRANSACTION)
-    return journal.began if journal and not journal.outcome else ""
 
 
 _NOTE, _PUT, PREPARE = "begin the restore", "put the keys in place", "prepare the host"

@@ -107,7 +107,7 @@ def _privileges(client: ApiClient, path: str, **holder: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class BeforeRestore:
-    """What the host had before a restore.
+    """The state of the host before a restore.
 
     Attributes:
         access: who had access; None if that could not be read.
@@ -164,7 +164,7 @@ def _log_in(runner: Runner, port: int) -> tuple[LoopbackClient | None, LoopbackC
 
 @dataclass(frozen=True)
 class RestoreProof:
-    """What a proof of a restore needs to know.
+    """The values that a proof of a restore depends on.
 
     Attributes:
         project: the slug of the project.

@@ -105,6 +105,11 @@ def preflight(
                 f"a change of version, {machine.upgrading.split()[0]}, has not ended on the host: "
                 "`infisical-iac apply` ends it"
             )
+        if machine.rotating and restoring and leads:
+            raise Refused(
+                f"a rotation of a key, {machine.rotating.split()[0]}, has not ended on the host: "
+                "`infisical-iac apply` ends it"
+            )
         if not restoring and leads:
             report_undone_restore(machine)
         if left:

@@ -314,7 +314,7 @@ def test_every_target_without_the_snapshot_is_named(world: _World, tmp_path: Pat
     host = _make(tmp_path / "host", targets=["broken"])
     ended = _run(host)
     assert ended.failure
-    assert "broken: no matching ID found" in ended.failure.message
+    assert "broken: no matching" in ended.failure.message
     _assert_old(host)
 
 
@@ -510,4 +510,4 @@ def test_no_file_is_handed_in_during_a_restore(tmp_path: Path) -> None:
     host.write(_STATE, f"{_BEGAN} data\n")
     with pytest.raises(RuntimeError):
         restore.hand_in(host, files={_KEY_PATH: _NEW_KEY})
-    assert restore.find_unfinished(host) == _BEGAN
+    assert not host.path(aside._KIT).exists()
