@@ -71,7 +71,8 @@ def begin(
 
 def go_on(name: str, step: str) -> TransactionJournal:
     """Go on after a step that `begin` was given as `until`, and return the journal at the end."""
-    perform(question(transaction.answer, name=name, step=step, kept={}), doing="go on")
+    with _explaining(transaction.find(name).title):
+        perform(question(transaction.answer, name=name, step=step, kept={}), doing="go on")
     return follow(name, {}, seen=step)
 
 
