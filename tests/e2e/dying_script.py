@@ -13,7 +13,7 @@ from infisical_iac.core.errors import CommandFailed
 
 KILLED = 137
 # A line of agent/snapshot.py: the copy of the database runs, and has no data yet.
-LOADING = ("agent/snapshot", 'container = copy.start(seconds, "postgres")["postgres"]')
+LOADING = ("agent/snapshot", 'container = copy.start("postgres")["postgres"]')
 AGENT = "agent"
 _LAST_WORDS = "killed by the test"
 
