@@ -249,7 +249,8 @@ def find_transactions(seen: Observed, _: float) -> Iterator[Problem]:
     for name, state in seen.facts.unfinished.items():
         waits, _ = parse_progress(state)
         title = _TRANSACTIONS.get(name, name)
-        if waits:
+        # A restore waits only for the run that began it.
+        if waits and name != "restore":
             yield Problem(f"{title} waits for `infisical-iac attach`", name)
         elif seen.facts.holder != BY_ITSELF:
             ending = ", which `infisical-iac apply` ends" if name == "rotation" else ""

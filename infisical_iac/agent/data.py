@@ -19,6 +19,7 @@ from infisical_iac.agent.docker import (
     list_containers,
     list_volumes,
     read_log,
+    remove_containers,
 )
 from infisical_iac.agent.files import lines_without_keys, rename, write
 from infisical_iac.agent.runner import Failure, Output, Runner
@@ -27,6 +28,9 @@ MAIN = "infisical_postgres"
 REDIS = "infisical_redis"
 _PROJECT_LABEL = "com.docker.compose.project"
 _OURS = f"label={_PROJECT_LABEL}={PROJECT}"
+_OF_POSTGRES = "com.docker.compose.volume=postgres"
+# The services that stop while data are replaced; Caddy goes on, and answers with 503.
+SERVICES = ("infisical", "postgres", "redis")
 _GIVEN_UP = f"{MAIN}_given_up_"
 # The labels of given up data.
 _SINCE, _WRITES, _IMAGES = (f"infisical-iac.{each}" for each in ("since", "writes", "images"))
@@ -140,9 +144,15 @@ def put_in_place(runner: Runner, new: str, aside: str) -> None:
     """Move the data aside, into a new volume, and the data of the volume `new` into their place.
 
     The containers must be stopped. A repeated call does what is left.
+
+    Args:
+        aside: empty on a host without data, which gets a volume as Compose makes it.
     """
-    if holds(runner, MAIN) and not holds(runner, aside):
+    if aside and holds(runner, MAIN) and not holds(runner, aside):
         _put_aside(runner, aside, {})
+    if not find_volume(runner, MAIN):
+        labels = ("--label", _OURS.removeprefix("label="), "--label", _OF_POSTGRES)
+        runner.must_run(["docker", "volume", "create", *labels, MAIN])
     if holds(runner, new):
         _move(runner, new, MAIN)
 
@@ -154,6 +164,13 @@ def create_volume(
     all_labels = {_PROJECT_LABEL: project, **labels}
     words = [word for each in all_labels.items() for word in ("--label", "=".join(each))]
     runner.must_run(["docker", "volume", "create", *words, name])
+
+
+def remove_data(runner: Runner, stamp: str, noted: "WriteNote") -> None:
+    """Give up the data in place, and remove the containers and their volume: there were no data."""
+    give_up(runner, stamp, noted)
+    remove_containers(runner, _OURS)
+    remove_volume(runner, MAIN)
 
 
 def _put_aside(runner: Runner, name: str, labels: Mapping[str, str]) -> None:

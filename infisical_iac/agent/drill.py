@@ -43,6 +43,7 @@ from infisical_iac.agent.reporting import (
     utc,
 )
 from infisical_iac.agent.runner import Failure, Runner
+from infisical_iac.agent.snapshot import SnapshotPlace
 
 _STATE = "/var/lib/infisical-drill"
 _WORK = f"{_STATE}/work"
@@ -107,6 +108,10 @@ class _Drill:
         except ValueError:
             return {}
         return found if isinstance(found, dict) else {}
+
+    @property
+    def _place(self) -> SnapshotPlace:
+        return SnapshotPlace(_STATE, _PROJECT, self.seconds, _VARIABLES)
 
     def prove(self) -> str:
         """Prove a snapshot; return the reasons of failures in one line, or an empty text."""
@@ -192,23 +197,11 @@ class _Drill:
         write(self.runner.path(_VARIABLES), text.encode())
 
     def _load(self) -> None:
-        loaded = snapshot.load(
-            self.runner,
-            directory=_STATE,
-            project=_PROJECT,
-            seconds=self.seconds,
-            variables=_VARIABLES,
-        )
+        loaded = snapshot.load(self.runner, self._place)
         snapshot.refuse_difference(self.manifest.get("rows") or {}, loaded.rows)
 
     def _serve(self) -> None:
-        address = snapshot.serve(
-            self.runner,
-            directory=_STATE,
-            project=_PROJECT,
-            seconds=self.seconds,
-            variables=_VARIABLES,
-        )
+        address = snapshot.serve(self.runner, self._place)
         self.contents = decrypt_contents(self.runner, f"http://{address}:8080")
 
 
@@ -223,7 +216,7 @@ def _is_busy(runner: Runner) -> bool:
 def _clear(runner: Runner) -> str:
     """Remove all of a drill; return why the containers or their data can't be removed."""
     clear_folder(runner.path(_WORK))
-    return attempt(partial(snapshot.clean, runner, directory=_STATE, project=_PROJECT))
+    return attempt(partial(snapshot.clean, runner, SnapshotPlace(_STATE, _PROJECT)))
 
 
 def _put_off(runner: Runner) -> int:

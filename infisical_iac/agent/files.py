@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -190,6 +191,22 @@ def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
             new.unlink()
         raise
     sync(path.parent)
+
+
+def copy(path: Path, to: Path) -> None:
+    """Copy a file with its owner, mode and time, atomically as `write` does."""
+    to.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    new, found = to.with_name(f".{to.name}.new-{os.getpid()}"), path.stat()
+    new.unlink(missing_ok=True)
+    try:
+        shutil.copy2(path, new)
+        os.chown(new, found.st_uid, found.st_gid)
+        sync(new)
+        os.replace(new, to)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    sync(to.parent)
 
 
 def remove_leftovers(folder: Path) -> None:

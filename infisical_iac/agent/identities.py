@@ -132,6 +132,17 @@ def memberships(client: ApiClient, project: str) -> list[dict[str, Any]]:
     return all_of(client, path, "identityMemberships")
 
 
+def roles_of(membership: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the roles of a membership in the server's answer, sorted, temporary ones marked."""
+    return tuple(
+        sorted(
+            (each.get("customRoleSlug") or each["role"])
+            + (" for a time" if each.get("isTemporary") else "")
+            for each in membership["roles"]
+        )
+    )
+
+
 def read_all(client: ApiClient, ids: Iterable[str]) -> list[Identity]:
     """Return identities, without those that were deleted since they were listed."""
     return [_identity(each) for each in _read_all(client, ids)]

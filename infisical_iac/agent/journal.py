@@ -118,6 +118,7 @@ class Transaction:
             checks; before it, it is undone.
         proven_from: the step before which everything was proven. From it on, it never goes back.
         read_older: returns the journal for the state that the version before has written.
+        ended_by: the command that ends an interrupted one.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Transaction:
     goes_on_from: str
     proven_from: str
     read_older: Callable[[Runner, str], TransactionJournal]
+    ended_by: str = "`infisical-iac apply`"
 
     def index(self, name: str) -> int:
         """Return the place of a step by its name; 0 before the first step has begun."""

@@ -149,9 +149,9 @@ def deployer(runner: Runner, port: int) -> LoopbackClient:
     return log_in_deployer(LoopbackClient(port), _read(runner, DEPLOYER_FILE))
 
 
-def administrator(runner: Runner, port: int) -> LoopbackClient:
-    """Return the same with the administrator's token. Raises what `log_in_administrator` does."""
-    return log_in_administrator(LoopbackClient(port), _read(runner, ADMIN_FILE))
+def administrator(runner: Runner, port: int, organization: str | None = None) -> LoopbackClient:
+    """Return the same with the administrator's token, as `log_in_administrator` does."""
+    return log_in_administrator(LoopbackClient(port), _read(runner, ADMIN_FILE), organization)
 
 
 def _read(runner: Runner, path: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from infisical_iac.agent.api import ApiClient
 # The name of the privilege by which an identity reads its folders.
 PRIVILEGE = "read-own-folder"
 OF_IDENTITIES = "/api/v2/identity-project-additional-privilege"
+OF_PERSONS = "/api/v1/user-project-additional-privilege"
 
 
 def list_privileges(client: ApiClient, path: str, holder: Mapping[str, Any]) -> list[Any]:

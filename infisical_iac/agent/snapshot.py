@@ -17,7 +17,7 @@ from typing import Any
 from infisical_iac.agent import restic
 from infisical_iac.agent.database import psql_command
 from infisical_iac.agent.docker import DockerContainer, list_containers, read_log
-from infisical_iac.agent.files import hold, lines_without_keys, require_space, write
+from infisical_iac.agent.files import hold, lines_without_keys, require_space
 from infisical_iac.agent.keys import key_fingerprint
 from infisical_iac.agent.runner import Failure, Runner, action
 from infisical_iac.agent.stack import close_port, forward_port, run_compose
@@ -48,6 +48,23 @@ class LoadedSnapshot:
 
     rows: dict[str, int]
     transaction: str
+
+
+@dataclass(frozen=True)
+class SnapshotPlace:
+    """Where a snapshot is fetched to, loaded and started.
+
+    Attributes:
+        directory: the directory of its files.
+        project: the Compose project, which has the data in its volume.
+        seconds: how long the containers may take to become healthy.
+        variables: the file with Compose's variables; empty for those of the live instance.
+    """
+
+    directory: str
+    project: str
+    seconds: int = 0
+    variables: str = ""
 
 
 def _refuse(message: str, remedy: str = "") -> RuntimeError:
@@ -119,25 +136,19 @@ def refuse_altered(fetched: Path, manifest: Mapping[str, Any]) -> None:
 def load_snapshot(runner: Runner, *, directory: str, project: str, seconds: int) -> LoadedSnapshot:
     """Load the fetched dump as `load` does."""
     with _hold(runner, directory):
-        return load(runner, directory=directory, project=project, seconds=seconds)
+        return load(runner, SnapshotPlace(directory, project, seconds))
 
 
-def load(
-    runner: Runner, *, directory: str, project: str, seconds: int, variables: str = ""
-) -> LoadedSnapshot:
+def load(runner: Runner, place: SnapshotPlace) -> LoadedSnapshot:
     """Load the fetched dump into a new database of a Compose project, and stop that.
 
     Its data are in the project's volume. Raises RuntimeError with a Failure.
-
-    Args:
-        seconds: how long the database may take to become healthy.
-        variables: the file with Compose's variables; empty for those of the live instance.
     """
-    dump = runner.path(f"{directory}/fetched/database.dump")
+    dump = runner.path(f"{place.directory}/fetched/database.dump")
     _require_space(runner, dump)
-    _remove_project(runner, project)
-    copy = _SnapshotProject(runner, directory, project, variables)
-    container = copy.start(seconds, "postgres")["postgres"]
+    _remove_project(runner, place.project)
+    copy = _SnapshotProject(runner, place)
+    container = copy.start("postgres")["postgres"]
     call = ["docker", "exec", "--interactive", container.id]
     restore = ["pg_restore", "--username", "infisical", "--dbname", "infisical"]
     options = ["--exit-on-error", "--single-transaction"]
@@ -149,9 +160,6 @@ def load(
     pairs = (line.rsplit(" ", 1) for line in counted.splitlines() if line)
     rows = {table: int(number) for table, number in pairs}
     transaction = runner.must_run(sql, stdin=_NEXT_TRANSACTION).strip()
-    # Only data that will replace others need this note. A drill has no file `state`.
-    if runner.path(f"{directory}/state").exists():
-        write(runner.path(f"{directory}/loaded"), f"{transaction}\n".encode())
     runner.must_run(["docker", "stop", "--time", "60", container.id])
     runner.must_run(["docker", "rm", container.id])
     return LoadedSnapshot(rows, transaction)
@@ -174,31 +182,27 @@ class _SnapshotProject:
     """The Compose project of a snapshot."""
 
     runner: Runner
-    directory: str
-    project: str
-    variables: str = ""
+    place: SnapshotPlace
 
-    def start(self, seconds: int, *services: str) -> dict[str, DockerContainer]:
-        """Start services, and wait until all are healthy, so many seconds in total.
-
-        Raises RuntimeError with a Failure.
-        """
-        end = time.monotonic() + seconds
-        file = str(self.runner.path(f"{self.directory}/compose.yaml"))
-        variables = str(self.runner.path(self.variables)) if self.variables else ""
+    def start(self, *services: str) -> dict[str, DockerContainer]:
+        """Start services, and wait until all are healthy. Raises RuntimeError with a Failure."""
+        place = self.place
+        end = time.monotonic() + place.seconds
+        file = str(self.runner.path(f"{place.directory}/compose.yaml"))
+        variables = str(self.runner.path(place.variables)) if place.variables else ""
         words = ["up", "--detach", "--no-deps", *services]
         done = run_compose(
-            self.runner, file, *words, project=self.project, variables=variables, seconds=3600
+            self.runner, file, *words, project=place.project, variables=variables, seconds=3600
         )
         if done.status != 0:
             raise _refuse(_last_line(f"{done.text}{done.errors}"))
-        return {each: self._await(each, end, seconds) for each in services}
+        return {each: self._await(each, end) for each in services}
 
-    def _await(self, service: str, end: float, seconds: int) -> DockerContainer:
+    def _await(self, service: str, end: float) -> DockerContainer:
         while True:
             found = list_containers(
                 self.runner,
-                f"label=com.docker.compose.project={self.project}",
+                f"label=com.docker.compose.project={self.place.project}",
                 f"label=com.docker.compose.service={service}",
             )
             if found and found[0].health == "healthy":
@@ -208,7 +212,8 @@ class _SnapshotProject:
             if time.monotonic() >= end:
                 why = self._why(found[0]) if found else "it has no container"
                 raise _refuse(
-                    f"{service} does not get healthy on the snapshot within {seconds} s: {why}"
+                    f"{service} does not get healthy on the snapshot within "
+                    f"{self.place.seconds} s: {why}"
                 )
             time.sleep(0.5)
 
@@ -227,19 +232,17 @@ class _SnapshotProject:
 def serve_snapshot(runner: Runner, *, directory: str, project: str, seconds: int) -> str:
     """Start Redis and Infisical on the loaded data as `serve` does."""
     with _hold(runner, directory):
-        return serve(runner, directory=directory, project=project, seconds=seconds)
+        return serve(runner, SnapshotPlace(directory, project, seconds))
 
 
-def serve(
-    runner: Runner, *, directory: str, project: str, seconds: int, variables: str = ""
-) -> str:
+def serve(runner: Runner, place: SnapshotPlace) -> str:
     """Start Redis and Infisical on the loaded data, and return the address of Infisical.
 
-    The arguments are those of `load`. Raises RuntimeError with a Failure.
+    Raises RuntimeError with a Failure.
     """
-    copy = _SnapshotProject(runner, directory, project, variables)
-    copy.start(seconds, "postgres", "redis")
-    container = copy.start(seconds, "infisical")["infisical"]
+    copy = _SnapshotProject(runner, place)
+    copy.start("postgres", "redis")
+    container = copy.start("infisical")["infisical"]
     return next(filter(None, container.networks.values()), "")
 
 
@@ -254,13 +257,13 @@ def forward_snapshot(runner: Runner, *, directory: str, project: str) -> int:
 def clean_snapshot(runner: Runner, *, directory: str, project: str) -> None:
     """Clean up as `clean` does."""
     with _hold(runner, directory):
-        clean(runner, directory=directory, project=project)
+        clean(runner, SnapshotPlace(directory, project))
 
 
-def clean(runner: Runner, *, directory: str, project: str) -> None:
+def clean(runner: Runner, place: SnapshotPlace) -> None:
     """Remove all of the project, and the fetched files. Raises RuntimeError with a Failure."""
-    _remove_fetched(runner, directory)
-    _remove_project(runner, project)
+    _remove_fetched(runner, place.directory)
+    _remove_project(runner, place.project)
 
 
 def _remove_project(runner: Runner, project: str) -> None:

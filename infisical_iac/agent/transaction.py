@@ -58,8 +58,10 @@ BACKUP_AT_WORK = (
     "end it with `systemctl stop infisical-backup infisical-drill`"
 )
 # The folders that transactions write to.
-_WRITTEN = ("/etc/infisical", "/etc/infisical/keys", "/etc/infisical/ingress")
-_APPLY = "`infisical-iac apply` takes it up"
+_WRITTEN = (
+    "/etc/infisical",
+    *(f"/etc/infisical/{each}" for each in ("keys", "ingress", "credentials", "backup")),
+)
 
 
 def run(runner: Runner, of: Transaction) -> TransactionJournal | None:
@@ -80,7 +82,11 @@ def run(runner: Runner, of: Transaction) -> TransactionJournal | None:
         text = runner.text(f"{of.directory}/plan.json")
         if text is None and not journal.outcome:
             raise RuntimeError(
-                Failure("run.no_plan", f"{of.title} of an earlier version has not ended", _APPLY)
+                Failure(
+                    "run.no_plan",
+                    f"{of.title} of an earlier version has not ended",
+                    f"{of.ended_by} ends it",
+                )
             )
         plan = json.loads(text or "{}")
         work = StepContext(runner, of.directory, plan, journal)
@@ -214,7 +220,9 @@ def _now() -> str:
 
 
 # The kinds of transactions, by the module that has them.
-_KINDS = ("upgrade", "rotation")
+_KINDS = ("upgrade", "rotation", "restore")
+# A restore replaces the data and keys that the others change.
+_ALONE = "restore"
 
 
 def find(name: str) -> Transaction:
@@ -261,6 +269,7 @@ def begin(
     with _unless_running(runner, of):
         there = read_journal(runner, of)
         if there is None:
+            _refuse_beside_others(runner, name)
             write(runner.path(f"{of.directory}/plan.json"), json.dumps(plan).encode())
             write(runner.path(f"{of.directory}/spare"), b"-" * _SPARE_BYTES)
             for each in ("last", "asked-back"):
@@ -276,6 +285,23 @@ def begin(
                 )
             )
     start(runner, name=name)
+
+
+def _refuse_beside_others(runner: Runner, name: str) -> None:
+    """Raise RuntimeError with a Failure if a restore would meet another kind of transaction.
+
+    A rotation of the backups' key may be unfinished during a change of version.
+    """
+    for each in map(find, _KINDS):
+        is_apart = _ALONE in (name, each.name) and each.name != name
+        if is_apart and runner.path(f"{each.directory}/state").exists():
+            raise RuntimeError(
+                Failure(
+                    "refused.under_way",
+                    f"{each.title} has not ended on the host",
+                    f"{each.ended_by} ends it",
+                )
+            )
 
 
 @action

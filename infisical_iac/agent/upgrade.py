@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from infisical_iac.agent import (
+    changing,
     data,
     docker,
     dump,
@@ -39,18 +40,20 @@ from infisical_iac.agent.journal import (
 )
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.runner import Failure, Runner, explain
+from infisical_iac.agent.snapshot import SnapshotPlace
 from infisical_iac.agent.transaction import INTERRUPTED
 
 DIRECTORY = "/var/lib/infisical-upgrade"
 PROJECT = "infisical-upgrade"
 _ROOT = "/etc/infisical"
 _COMPOSE, _MEMORY = f"{_ROOT}/compose.yaml", f"{_ROOT}/workspace.json"
-# Caddy answers with 503 while this file exists.
-_EDGE = f"{_ROOT}/ingress/closed"
 _NEW = f"{PROJECT}_postgres"
-_SERVICES = ("infisical", "postgres", "redis")
 # Every secret, of a rollback that brings them over.
 _EXPORT = "secrets.json"
+
+
+def _place(work: StepContext) -> SnapshotPlace:
+    return SnapshotPlace(DIRECTORY, PROJECT, work.plan["timeout"])
 
 
 def _release(work: StepContext) -> str:
@@ -83,15 +86,6 @@ def _note_failure(work: StepContext) -> None:
         write(_release_path(work, "failed"), f"{at} {work.plan['image']}\n".encode())
 
 
-def _close(work: StepContext) -> None:
-    if work.plan["edge"]:
-        write(work.runner.path(_EDGE), b"")
-
-
-def _open(work: StepContext) -> None:
-    remove(work.runner.path(_EDGE))
-
-
 def _dump(work: StepContext) -> None:
     _remove_dump(work)
     dump.make_dump(work.runner, folder=f"{RELEASES}/{_release(work)}")
@@ -104,10 +98,10 @@ def _remove_dump(work: StepContext) -> None:
 
 def _rehearse(work: StepContext) -> None:
     """Check the new version on a copy of the data, which only this host reaches."""
-    runner, seconds = work.runner, work.plan["timeout"]
+    runner = work.runner
     _load(work, work.plan["rehearsal"])
     try:
-        snapshot.serve(runner, directory=DIRECTORY, project=PROJECT, seconds=seconds)
+        snapshot.serve(runner, _place(work))
         passed = proof.check_before_opening(
             runner,
             proof.plan_of(work),
@@ -172,9 +166,7 @@ def _load(work: StepContext, compose: str) -> None:
             )
         )
     write(work.path("compose.yaml"), compose.encode())
-    loaded = snapshot.load(
-        work.runner, directory=DIRECTORY, project=PROJECT, seconds=work.plan["timeout"]
-    )
+    loaded = snapshot.load(work.runner, _place(work))
     snapshot.refuse_difference(desired["rows"], loaded.rows)
     work.keep(loaded=loaded.transaction)
 
@@ -198,13 +190,12 @@ def _remove_fetched(work: StepContext) -> None:
 
 
 def _clean(work: StepContext) -> None:
-    snapshot.clean(work.runner, directory=DIRECTORY, project=PROJECT)
+    snapshot.clean(work.runner, SnapshotPlace(DIRECTORY, PROJECT))
 
 
 def _swap(work: StepContext) -> None:
     runner = work.runner
-    # The edge goes on, and says that Infisical pauses.
-    data.stop(runner, *_SERVICES)
+    data.stop(runner, *data.SERVICES)
     if "started" not in work.journal.kept:
         work.keep(started=data.started(runner))
     data.put_in_place(runner, _NEW, _aside(work))
@@ -222,19 +213,9 @@ def _put_back(work: StepContext) -> None:
 
     Data that may have been written to since the swap are given up, and kept.
     """
-    runner, kept = work.runner, work.journal.kept
-    if "writes" not in kept:
-        with suppress(RuntimeError, OSError):  # the logs only help to explain the failure
-            data.keep_logs(runner, f"{RELEASES}/{_release(work)}/failed.log")
-        data.stop(runner, "infisical")
-        began = (at for at, _, step in work.journal.log if step == _SWAP)
-        since = kept.get("swapped") or next(began)
-        note = data.count_writes(
-            runner, since, loaded=kept.get("loaded", ""), before=kept.get("started", "")
-        )
-        work.keep(writes=asdict(note))
-    data.stop(runner, *_SERVICES)
-    note = WriteNote(**{**kept["writes"], "images": tuple(kept["writes"]["images"])})
+    runner = work.runner
+    note = changing.note_writes(work, _SWAP, log=f"{RELEASES}/{_release(work)}/failed.log")
+    data.stop(runner, *data.SERVICES)
     data.take_back(runner, _aside(work), _stamp(work), note)
     for path in (_COMPOSE, _MEMORY):
         _bring_back(work, path)
@@ -298,7 +279,7 @@ def _connect(work: StepContext) -> None:
     stack.connect(work.runner, "infisical", work.journal.kept.get("networks", {}))
     stack.start(work.runner, seconds=work.plan["timeout"])
     _end_check(work)
-    _open(work)
+    changing.open_edge(work)
     proof.check_opened(work.runner, proof.plan_of(work).address, proof.recall(work))
 
 
@@ -375,12 +356,12 @@ TRANSACTION = Transaction(
         TransactionStep(_DUMP, _dump, _remove_dump),
         TransactionStep(_REHEARSE, _rehearse, _clean),
         TransactionStep(_PREPARE, _prepare, _clean),
-        TransactionStep(_CLOSE, _close, _open),
+        TransactionStep(_CLOSE, changing.close_edge, changing.open_edge),
         TransactionStep(_PAUSE, _pause, _serve_again),
         TransactionStep(_COMPLETE, _complete),
         TransactionStep(_SWAP, _swap, _put_back),
         TransactionStep(_CHECK, _check, _end_check),
-        TransactionStep(_CONNECT, _connect, _close),
+        TransactionStep(_CONNECT, _connect, changing.close_edge),
         TransactionStep(_REMOVE, _remove_old),
     ),
     goes_on_from=_CHECK,

@@ -1,73 +1,30 @@
 """Parse the manifest of a snapshot, and check whether the host can use the snapshot."""
 
-import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
-from infisical_iac.core.errors import CheckFailed, FileError, Refused
+from infisical_iac.agent import manifest as on_host
+from infisical_iac.agent.manifest import DesiredVersions
+from infisical_iac.agent.manifest import Manifest as Manifest
+from infisical_iac.core.errors import CheckFailed, agent_failures
 from infisical_iac.core.settings import Settings
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The manifest of a snapshot; the package's docstring describes its fields.
-
-    The versions, such as `v0.165.16` and `17.11`, may be empty.
-    """
-
-    at: str
-    host: str
-    infisical: str
-    postgres: str
-    key: str
-    rows: Mapping[str, int]
 
 
 def parse(text: str) -> Manifest:
     """Return the manifest in a text. Raises FileError for another text or format."""
-    try:
-        found: dict[str, Any] = json.loads(text)
-        if found["format"] != 1:
-            raise FileError(
-                f"the snapshot has format {found['format']!r}, and this version of infisical-iac "
-                "reads 1: use a newer one"
-            )
-        return Manifest(
-            at=str(found["at"]),
-            host=str(found["host"]),
-            infisical=str(found["infisical"]["version"]),
-            postgres=str(found["postgresql"]["version"]),
-            key=str(found["encryption_key"]),
-            rows={str(table): int(number) for table, number in found["rows"].items()},
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise FileError(
-            "the snapshot's manifest.json can't be read: use another snapshot"
-        ) from None
+    with agent_failures():
+        return on_host.parse(text)
 
 
 def refuse(manifest: Manifest, *, key: str, settings: Settings) -> None:
     """Raise Refused if the snapshot can't be restored on this host, whose key is `key`."""
-    if manifest.key != key:
-        raise Refused(
-            f"the snapshot of {manifest.at} needs the encryption key with fingerprint "
-            f"{manifest.key}, and /etc/infisical/keys/encryption_key has {key}: give the recovery "
-            "kit of that time with --kit, --identity and --replace-keys"
-        )
-    if _numbers(manifest.infisical) > _numbers(settings.stack.infisical_version):
-        raise Refused(
-            f"the snapshot is of Infisical {manifest.infisical}, which is newer than "
-            f"{settings.stack.infisical_version}: set infisical_version to {manifest.infisical}"
-        )
-    major = _numbers(manifest.postgres)[:1]
-    if major > [settings.stack.postgres_major]:
-        raise Refused(
-            f"the snapshot is of PostgreSQL {manifest.postgres}, which "
-            f"{settings.stack.postgres_image} can't read: set postgres_image to one of version "
-            f"{major[0]}"
-        )
+    with agent_failures():
+        on_host.refuse(manifest, key=key, desired=versions_of(settings))
+
+
+def versions_of(settings: Settings) -> DesiredVersions:
+    """Return the versions of the settings."""
+    stack = settings.stack
+    return DesiredVersions(stack.infisical_version, stack.postgres_image, stack.postgres_major)
 
 
 def refuse_difference(manifest: Manifest, rows: Mapping[str, int]) -> None:
@@ -84,7 +41,3 @@ def refuse_difference(manifest: Manifest, rows: Mapping[str, int]) -> None:
             "the restored database has other numbers of rows than the snapshot's manifest "
             f"({', '.join(wrong[:3])}{more}): use another snapshot"
         )
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version.partition("-")[0])]

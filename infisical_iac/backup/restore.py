@@ -1,138 +1,45 @@
 """Replace a host's data and keys by a snapshot and its keys, or undo an unfinished restore.
 
-A restore may bring back revoked access, so access before and after it is compared.
+The host makes the restore by itself (`agent/restore.py`), but for its preparation: the operations
+between `kit_keys` and `restored_data` need the keys, and only this side can run them.
 """
 
-import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from pyinfra import logger
 from pyinfra.context import host
 
-from infisical_iac.agent import identities
-from infisical_iac.agent.api import all_of, gather
-from infisical_iac.agent.identities import client_secrets
-from infisical_iac.agent.privileges import OF_IDENTITIES
-from infisical_iac.api.client import Client
-from infisical_iac.backup import kit_host, manifest, snapshot
+from infisical_iac.agent import restore as on_host
+from infisical_iac.agent.aside import DIRECTORY
+from infisical_iac.agent.data import GivenUp
+from infisical_iac.agent.journal import TransactionJournal
+from infisical_iac.agent.transaction import Progress, needs_plan
+from infisical_iac.backup import kit_host
 from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_host import Placing
-from infisical_iac.backup.manifest import Manifest
+from infisical_iac.backup.manifest import versions_of
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.backup.target import BackupTarget, choose_targets
-from infisical_iac.core.agent import inspect
+from infisical_iac.core import journal, transaction
+from infisical_iac.core.agent import ask, inspect, perform, question
 from infisical_iac.core.change import Change
-from infisical_iac.core.errors import ApiError, CheckFailed, UserError
+from infisical_iac.core.errors import CheckFailed, CommandFailed, Refused, RunFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import run, write
-from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.core.topology import SINGLE, hook
 from infisical_iac.host.site import Site, at
 from infisical_iac.instance import given
 from infisical_iac.instance.settings import GIVEN
 from infisical_iac.stack import compose, edge, session
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.deploy import configure_containers, run_containers
-from infisical_iac.stack.keys import make, question_for
-from infisical_iac.stack.model import describe_kept_data, parse_given_up
+from infisical_iac.stack.keys import more_of, question_for
+from infisical_iac.stack.model import describe_kept_data, given_up_after_proof
 from infisical_iac.workspace import checks
+from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.preflight import Preflight
-from infisical_iac.workspace.privileges import OF_PERSONS
-from infisical_iac.workspace.reconcile import projects_here
-from infisical_iac.workspace.state import roles_of
 
-# The statuses of a release that has no such route, or grants privileges only by a license.
-_WITHOUT_PRIVILEGES = (400, 404)
-# Descriptions by id.
-Access = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class AccessChanges:
-    """Access that a restore brought back, and access that it removed."""
-
-    revived: list[str]
-    lost: list[str]
-
-
-def read_access(
-    client: Client, admin: Client, organization: str, projects: Iterable[Mapping[str, Any]]
-) -> Access:
-    """Return all identities, their client secrets, and roles and privileges in projects.
-
-    The `client` may be the deployer. Only an administrator can read people's privileges. A release
-    without privileges grants none. Raises ApiError or Unreachable.
-    """
-    found = gather(partial(_members, client, admin, each["id"], each["slug"]) for each in projects)
-    every = [_machines(client, organization), *found]
-    return {id: text for some in every for id, text in some.items()}
-
-
-def compare_access(before: Access, after: Access) -> AccessChanges:
-    """Return the differences of access that a restore made."""
-    return AccessChanges(
-        sorted(after[id] for id in after.keys() - before.keys()),
-        sorted(before[id] for id in before.keys() - after.keys()),
-    )
-
-
-def _machines(client: Client, organization: str) -> Access:
-    listed = all_of(client, "/api/v1/identities", "identities", {"orgId": organization})
-    machines = [each["identity"] for each in listed]
-    able = [each for each in machines if "universal-auth" in each["authMethods"]]
-    secrets = gather([partial(client_secrets, client, each["id"]) for each in able])
-    return {each["id"]: f"identity {each['name']}" for each in machines} | {
-        secret.id: f"client secret {secret.id} of identity {identity['name']}"
-        for identity, held in zip(able, secrets, strict=True)
-        for secret in held
-    }
-
-
-def _members(client: Client, admin: Client, project: str, slug: str) -> Access:
-    persons = client.get(f"/api/v1/projects/{project}/memberships")["memberships"]
-    machines = identities.memberships(client, project)
-    held = [
-        *((each, each["user"]["username"]) for each in persons),
-        *((each, f"identity {each['identity']['name']}") for each in machines),
-    ]
-    of_person, of_machine = (
-        partial(_privileges, admin, OF_PERSONS),
-        partial(_privileges, client, OF_IDENTITIES, projectId=project),
-    )
-    privileges = gather(
-        [
-            *(partial(of_person, projectMembershipId=each["id"]) for each in persons),
-            *(partial(of_machine, identityId=each["identity"]["id"]) for each in machines),
-        ]
-    )
-    return {
-        f"{membership['id']} {role}": f"role {role} of {who} in {slug}"
-        for membership, who in held
-        for role in roles_of(membership)
-    } | {
-        id: f"privilege {name} of {who} in {slug}"
-        for (_, who), found in zip(held, privileges, strict=True)
-        for id, name in found.items()
-    }
-
-
-def _privileges(client: Client, path: str, **holder: str) -> dict[str, str]:
-    try:
-        listed = client.get(path, params=holder)["privileges"]
-    except ApiError as error:
-        if error.status not in _WITHOUT_PRIVILEGES:
-            raise
-        return {}
-    return {each["id"]: each["slug"] for each in listed}
-
-
-DIRECTORY = "/var/lib/infisical-restore"
-PROJECT = "infisical-restore"
 KEYS = "/etc/infisical"
 
 
@@ -169,67 +76,61 @@ def choose_source(
     return SnapshotSource(snapshot, targets, dict(opened.kit.files), replace_keys, opened.signer)
 
 
-@dataclass(frozen=True)
-class Restored:
-    """The result of a restore.
-
-    Attributes:
-        manifest: the manifest of the snapshot.
-        before: who had access before the restore; None if that could not be read.
-        public: whether the public address answered before.
-    """
-
-    manifest: Manifest
-    before: Access | None
-    public: bool = False
-
-
-_restored: dict[str, Restored] = {}
-
-
-def latest() -> Restored:
-    """Return the result of this run's restore on the current host."""
-    return _restored[host.name]
-
-
-def do(name: str, *arguments: str, doing: str, stdin: str | None = None) -> str:
-    """Run a step of a restore on the host and return its output. Raises CommandFailed."""
-    topology = str(host.data.get("topology") or SINGLE)
-    command = script(hook(RestoreSite, topology).program, name, *arguments)
-    return run(command, doing=doing, stdin=stdin)
-
-
-def find_unfinished() -> str:
-    """Return when an unfinished restore of the current host began; empty if there is none."""
-    return "".join(state()[:1])
-
-
-def state() -> list[str]:
-    """Return the start and the phase of an unfinished restore, as restore.sh prints them."""
-    return do("state", doing="see whether a restore is under way").split()
+def find_unfinished() -> Progress | None:
+    """Return the unfinished restore of the current host; None if there is none."""
+    found = transaction.open_transactions().get("restore")
+    return found if found and found.journal and not found.journal.outcome else None
 
 
 @planned_operation
-def restored_data(
-    source: SnapshotSource, *, settings: Settings, compose: str, project: str
-) -> Commands:
-    """Load the snapshot next to the data, compare it with its manifest, and swap the two.
+def kit_keys(source: SnapshotSource, *, known: Preflight) -> Commands:
+    """Begin the restore: put the kit's files on the host, and keep files that differ.
 
-    Infisical serves the old data until the swap, and is stopped afterwards; the next steps start
-    it. Raises a UserError, with the old data in place, for a snapshot that can't be fetched, needs
-    another key or a newer version, or differs from its manifest.
+    Raises Refused, with nothing changed, if keys differ from the host's or are missing.
 
     Example:
-        restored_data(
-            source=source,
-            settings=settings,
-            compose=text,
-            project="chainalign",
-            name="Restore the database",
-        )
+        restore.kit_keys(source=source, known=known, name="Put the kit's keys in place")
+    """
+    restoring = at(known.site, RestoreSite)
+    files, there = restoring.files(source.files), kit_host.read().files
+
+    def begin(due: Placing) -> None:
+        restoring.begin(known, source, due)
+
+    yield from decide_placing(source, files, there, begin)
+
+
+def decide_placing(
+    source: SnapshotSource,
+    files: Mapping[str, str],
+    there: Mapping[str, str],
+    begin: Callable[[Placing], None],
+) -> Commands:
+    """Return the steps that put `files` of the kit on the host, which has the files `there`.
+
+    Args:
+        begin: begins the restore, and puts the files.
+    """
+    due = kit_host.decide(files, there, replace=source.replace_keys)
+    by = f"signed by {source.signer}" if source.signer else "that nobody has signed"
+    for path in sorted(due.put):
+        yield Change("~" if path in due.aside else "+", f"{KEYS}/{path}", f"from the kit {by}")
+    yield step(begin, due)
+
+
+@planned_operation
+def restored_data(source: SnapshotSource, *, settings: Settings) -> Commands:
+    """Have the host replace its data by the snapshot, and prove that.
+
+    The host loads the snapshot next to the data, compares it with its manifest, swaps the two, and
+    opens the edge once people and machines can log in and secrets can be read. Raises RunFailed for
+    a restore that the host has undone.
+
+    Example:
+        restored_data(source=source, settings=settings, name="Restore the database")
     """
     yield from decide(source, over=inspect(question_for()).database)
-    yield step(_restore, source, settings, compose, project)
+    yield step(_go_on, settings)
 
 
 def decide(source: SnapshotSource, *, over: bool) -> Commands:
@@ -239,132 +140,112 @@ def decide(source: SnapshotSource, *, over: bool) -> Commands:
     yield Change("~" if over else "+", "database infisical", f"{what} of {names}")
 
 
-def _restore(source: SnapshotSource, settings: Settings, compose: str, project: str) -> None:
-    write(f"{DIRECTORY}/compose.yaml", compose)
-    load = partial(snapshot.load, DIRECTORY, PROJECT, settings.stack.start_timeout)
-    close = partial(edge.close, settings)
-    exchange(source, settings, project, load, f"{PROJECT}_postgres", close=close)
+_proven: set[str] = set()
+_undone: dict[str, TransactionJournal] = {}
+_detached: set[str] = set()
 
 
-def exchange(
-    source: SnapshotSource,
-    settings: Settings,
-    project: str,
-    load: Callable[[], dict[str, int]],
-    *loaded: str,
-    close: Callable[[], None] = lambda: None,
-) -> None:
-    """Fetch the snapshot, call `load`, and replace the data by the new data, named by `loaded`.
+def is_proven() -> bool:
+    """Return whether this run has proven a restore of the current host."""
+    return host.name in _proven
 
-    `close` is called right before the data are replaced; it closes the edge until the restore is
-    proven.
+
+def note_proven() -> None:
+    """Note that this run has proven a restore of the current host."""
+    _proven.add(host.name)
+
+
+def state_after_failure() -> str:
+    """Return a sentence on the current host after a restore of this run that has failed.
+
+    Empty if the restore has not ended there, or has never begun. Raises CheckFailed if the old data
+    do not serve.
     """
-    key, found = snapshot.fetch(DIRECTORY, source.targets, source.snapshot)
-    manifest.refuse(found, key=key, settings=settings)
-    logger.info(f"{host.print_prefix}Snapshot of {found.at}, Infisical {found.infisical}")
-    manifest.refuse_difference(found, load())
-    _restored[host.name] = Restored(found, _access(project), checks.is_public(settings))
-    close()
-    do("swap", *loaded, doing="replace the data by the snapshot")
-    session.forget()
+    if is_proven():
+        return "The restored data are proven and serve; `infisical-iac apply` completes the host."
+    if host.name in _detached:
+        return "Nothing was undone."
+    return describe_undone(_undone[host.name]) if host.name in _undone else ""
 
 
-def _access(project: str) -> Access | None:
+@contextmanager
+def _following() -> Iterator[None]:
+    """Note a restore that goes on on the host without this command."""
     try:
-        port = compose.published_port()
-        if not session.works(port):
-            return None
-        client, admin = session.deployer(port), session.administrator(port)
-        organization, found = identities.organization_id(client), projects_here(client, project)
-        return read_access(client, admin, organization, found)
-    except UserError:
-        return None
+        yield
+    except RunFailed as error:
+        if error.code == "run.detached":
+            _detached.add(host.name)
+        raise
 
 
-@planned_operation
-def kit_keys(source: SnapshotSource, *, site: Site, admin_email: str, more: str = "") -> Commands:
-    """Begin the restore: put the kit's files on the host, and move files that differ aside.
-
-    Raises Refused, with nothing changed, if keys differ from the host's or are missing.
-
-    Example:
-        restore.kit_keys(
-            source=source,
-            admin_email="admin@example.com",
-            site=known.site,
-            name="Put the kit's keys in place",
-        )
-    """
-    files = at(site, RestoreSite).files(source.files)
-    yield from decide_placing(
-        source, files, kit_host.read().files, admin_email=admin_email, more=more
-    )
-
-
-def decide_placing(
-    source: SnapshotSource,
-    files: Mapping[str, str],
-    there: Mapping[str, str],
-    *,
-    admin_email: str,
-    more: str = "",
-) -> Commands:
-    """Return the steps that put `files` of the kit on the host, which has the files `there`."""
-    due = kit_host.decide(files, there, replace=source.replace_keys)
-    by = f"signed by {source.signer}" if source.signer else "that nobody has signed"
-    for path in sorted(due.put):
-        yield Change("~" if path in due.aside else "+", f"{KEYS}/{path}", f"from the kit {by}")
-    yield step(_place, due, admin_email, more)
-
-
-def _place(due: Placing, admin_email: str, more: str) -> None:
-    do("begin", f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", doing="begin the restore")
-    if due.aside:
-        do("aside", *due.aside, doing="move the old keys aside")
-    for path, text in due.put.items():
-        # Text that is sent gets a final newline, which a key's file may not have.
-        encoded = base64.b64encode(text.encode()).decode()
-        do("put", path, doing=f"write {KEYS}/{path}", stdin=f"{encoded}\n")
-    if due.put or given.values():
-        complete(admin_email, more)
-
-
-def complete(admin_email: str, more: str) -> None:
-    """Make the missing keys and the files that derive from the keys."""
-    make(admin_email, "", more)
-
-
-def go_back(site: Site) -> str:
-    """Undo an unfinished restore, and start what ran before.
-
-    Returns a sentence on the state of the host. A rollback that failed can be repeated. Raises a
-    UserError.
-    """
-    phase, restoring = "".join(state()[1:]), at(site, RestoreSite)
-    snapshot.clean(DIRECTORY, PROJECT)
-    said = do("back", doing="bring the old data back")
+def _go_on(settings: Settings) -> None:
+    edge.prepare_closing(settings)
+    with _following():
+        ended = transaction.go_on("restore", on_host.PREPARE)
     session.forget()
-    if phase != "begun":
-        complete(site.settings.workspace.admin_email, restoring.more)
-    # After a killed rollback, the phase does not show whether the data had been swapped.
-    touched = phase in ("data", "backing", "back")
-    kept = "".join(f" {each}" for each in describe_kept_data(parse_given_up(said.splitlines())))
-    return restoring.serve_again(touched=touched, kept=kept)
+    _refuse_undone(ended)
+    note_proven()
+    journal.current().operator_notes += describe_end(ended)
+
+
+def _refuse_undone(found: TransactionJournal) -> None:
+    """Raise RunFailed for a restore that was undone, with the reason."""
+    if found.outcome == "undone":
+        _undone[host.name] = found
+        raise RunFailed(transaction.explain(found.failure), code="run.given_up")
+
+
+def describe_end(ended: TransactionJournal) -> list[str]:
+    """Return sentences on a restore that has ended."""
+    if ended.outcome == "undone":
+        try:
+            return [describe_undone(ended)]
+        except CheckFailed as error:
+            return [str(error)]
+    return [
+        *ended.told,
+        *describe_old_data(str(ended.kept.get("volume", ""))),
+        *given_up_after_proof(ended.kept.get("removed", ()), _list_given_up(ended)),
+    ]
+
+
+def _list_given_up(ended: TransactionJournal) -> list[GivenUp]:
+    return [GivenUp(**each) for each in ended.kept.get("given_up", ())]
+
+
+def describe_old_data(volume: str) -> list[str]:
+    """Return sentences on the volume with the old data, and on the replaced files."""
+    if not volume:
+        return []
+    files = f"{DIRECTORY}/aside/{volume.rpartition('_')[2]}"
+    return [
+        f"The old data are on the host {host.name}, in the Docker volume {volume}, and replaced "
+        f"files in {files}. Once nobody needs them, run there: "
+        f"docker volume rm {volume} && rm -rf {files}"
+    ]
+
+
+def describe_undone(ended: TransactionJournal) -> str:
+    """Return sentences on the data of a host whose restore was undone.
+
+    Raises CheckFailed if the old data do not serve.
+    """
+    kept = "".join(f" {each}" for each in describe_kept_data(_list_given_up(ended)))
+    if not ended.kept.get("is_swapped"):
+        return "The data were not touched."
+    if not ended.kept.get("serves"):
+        return f"There were no data before it.{kept}"
+    if unhealthy := ended.kept.get("unhealthy"):
+        raise CheckFailed(f"the old data are back, but:\n{unhealthy}{kept}")
+    return f"The old data are back and serve.{kept}"
 
 
 @dataclass(frozen=True)
 class RestoreSite:
-    """A restore of a single host.
-
-    Attributes:
-        program: the script with its steps.
-        more: further keys, separated by blanks, that are made again after a rollback.
-    """
+    """A restore of a single host."""
 
     site: Site
-
-    program: ClassVar[str] = "restore"
-    more: ClassVar[str] = ""
 
     def files(self, kit: dict[str, str]) -> dict[str, str]:
         """Return the files of a kit that the host can use; called before any is put there.
@@ -381,55 +262,97 @@ class RestoreSite:
     def keep_keys(self) -> None:
         """Store the keys where they outlast the host; called once the kit's keys are in place."""
 
-    def exchange(self, known: Preflight, source: SnapshotSource) -> None:
-        """Replace the data by the snapshot, and start Infisical on it.
+    def begin(self, known: Preflight, source: SnapshotSource, due: Placing) -> None:
+        """Begin the restore, with the kit's files in place. Raises a UserError."""
+        own = {f"keys/{name}": f"{value}\n" for name, value in given.values().items()}
+        files = {**due.put, **own}
+        perform(question(on_host.hand_in, files=files), doing="hand the keys over to the host")
+        began = transaction.stamp()
+        plan = {**_plan(known, source), "put": sorted(files), "aside": [*due.aside]}
+        try:
+            with _following():
+                found = transaction.begin(
+                    "restore", began, plan, named=[began], until=on_host.PREPARE
+                )
+            _refuse_undone(found)
+        except (CommandFailed, Refused, RunFailed):
+            if host.name not in _detached:
+                perform(question(on_host.take_back), doing="remove the keys that were handed over")
+            raise
 
-        These are all steps of the deploy "Restore" except for the proof.
+    def exchange(self, known: Preflight, source: SnapshotSource) -> None:
+        """Replace the data by the snapshot, start Infisical on it, and prove it.
+
+        These are all steps of the deploy "Restore".
         """
         settings = known.settings
-        text = compose_file(settings, known.machine)
         compose.image_set(
             images=settings.images,
             sources=compose.sources_of(settings.stack),
             name="Fetch the images",
         )
         configure_containers(settings)
-        restored_data(
-            source=source,
-            settings=settings,
-            compose=text,
-            project=known.workspace.project.slug,
-            name="Restore the database",
-        )
+        restored_data(source=source, settings=settings, name="Restore the database")
         run_containers(settings, known.machine)
 
-    def serve_again(self, *, touched: bool, kept: str) -> str:
-        """Start what ran before, at the end of a rollback; return the state of the host.
+    def go_back(self) -> str:
+        """Undo an unfinished restore, and start what ran before.
 
-        Args:
-            touched: whether the data had been swapped.
-            kept: sentences on new data that are kept, for the end of the result.
-
-        Raises a UserError.
+        Returns a sentence on the state of the host. A rollback that failed can be repeated. Raises
+        a UserError.
         """
-        command = f"test ! -e {KEYS}/compose.yaml || echo there"
-        there = run(command, doing="look for an earlier deploy")
-        if touched and there:
-            compose.bring_up()
-        edge.open_()
-        forget()
-        if not touched:
-            return "The data were not touched."
-        timeout = self.site.settings.stack.start_timeout
-        return f"{_wait(timeout, kept) if there else 'There were no data before it.'}{kept}"
+        if not ask(question(needs_plan, name="restore")):
+            transaction.ask_back("restore")
+        ended = self.follow()
+        if ended.outcome == "done":
+            note_proven()
+            return state_after_failure()
+        return describe_undone(ended)
+
+    def follow(self) -> TransactionJournal:
+        """Take up an unfinished restore, and return its journal at the end. Raises a UserError."""
+        stack = self.site.settings.stack
+
+        def make_plan() -> dict[str, Any]:
+            return {"timeout": stack.start_timeout, "edge": edge.is_ours(stack)}
+
+        with _following():
+            ended = transaction.take_up("restore", make_plan)
+        session.forget()
+        return ended
 
 
-def forget() -> None:
-    """Forget a restore that was undone. Raises CommandFailed."""
-    do("forget", doing="forget the undone restore")
+def _plan(known: Preflight, source: SnapshotSource) -> dict[str, Any]:
+    """Return the plan of a restore for the agent, but for its files."""
+    settings, workspace = known.settings, known.workspace
+    return {
+        "admin_email": settings.workspace.admin_email,
+        "more": more_of(settings).split(),
+        "targets": [each.name for each in source.targets],
+        "snapshot": source.snapshot,
+        "versions": asdict(versions_of(settings)),
+        "compose": compose_file(settings, known.machine),
+        "timeout": settings.stack.start_timeout,
+        "edge": edge.is_ours(settings.stack),
+        "port": settings.stack.http_port,
+        "old_port": _published_port(),
+        **proof_plan(known.settings, workspace),
+    }
 
 
-def _wait(timeout: int, kept: str) -> str:
-    if unhealthy := compose.list_unhealthy(timeout):
-        raise CheckFailed(f"the old data are back, but:\n{unhealthy}{kept}")
-    return "The old data are back and serve."
+def proof_plan(settings: Settings, desired: Workspace) -> dict[str, Any]:
+    """Return what the proof of a restore needs to know."""
+    return {
+        "services": [
+            [each.credentials, each.former_credentials] for each in desired.secret_holders()
+        ],
+        "proof": asdict(checks.plan_of(settings, desired.project.slug)),
+    }
+
+
+def _published_port() -> int:
+    """Return the port of the Infisical that is deployed; 0 without one."""
+    try:
+        return compose.published_port()
+    except UserError:
+        return 0

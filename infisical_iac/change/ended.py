@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.journal import TransactionJournal
+from infisical_iac.backup import restore
 from infisical_iac.change import changeover
 from infisical_iac.core import transaction
 from infisical_iac.core.agent import ask
@@ -14,7 +15,10 @@ from infisical_iac.stack.model import describe_kept_data, given_up_after_proof
 
 def describe(name: str, journal: TransactionJournal) -> list[str]:
     """Return sentences on the end of a transaction of a kind."""
-    sentences = [f"Since then {transaction.describe_end(name, journal)}.", *journal.told]
+    end = f"Since then {transaction.describe_end(name, journal)}."
+    if name == "restore":
+        return [end, *restore.describe_end(journal)]
+    sentences = [end, *journal.told]
     if name != "upgrade":
         return sentences
     kept = [GivenUp(**each) for each in journal.kept.get("given_up", ())]

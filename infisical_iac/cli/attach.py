@@ -27,6 +27,7 @@ def attach(inventory: str, lock: Lock, go_back: bool) -> None:
     error.
     """
     with open_host(inventory, lock, check=require_project_file) as (_, settings):
+        from infisical_iac.backup import restore_deploy
         from infisical_iac.change import ended, keys, rotation, upgrade
         from infisical_iac.core import transaction
         from infisical_iac.host.machine import read_machine
@@ -43,7 +44,12 @@ def attach(inventory: str, lock: Lock, go_back: bool) -> None:
             if go_back:
                 transaction.ask_back("upgrade")
             upgrade.end_unfinished(upgrading, settings, project)
-        if machine.rotating or machine.upgrading:
+        if machine.restoring:
+            if go_back:
+                restore_deploy.undo(settings, asked=True)
+            else:
+                restore_deploy.attach(settings)
+        if machine.rotating or machine.upgrading or machine.restoring:
             return
         sentences, is_undone = ended.tell(settings)
         for sentence in sentences or ["No change is under way on the host."]:

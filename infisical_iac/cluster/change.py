@@ -1,4 +1,4 @@
-"""Change the version of a cluster with a rollback, restore a snapshot, and rotate keys.
+"""Change the version of a cluster with a rollback, and rotate keys.
 
 Infisical serves while the version changes, replica by replica, and a rollback keeps later writes if
 the old version can use the data. Otherwise a dump from before the change replaces the data, which
@@ -14,11 +14,9 @@ from pyinfra import logger
 from pyinfra.context import host
 
 from infisical_iac.agent import redis_passwords
-from infisical_iac.backup import kit_host, manifest, restore, snapshot
-from infisical_iac.backup.restore import RestoreSite, SnapshotSource
+from infisical_iac.backup import manifest, snapshot
 from infisical_iac.change import changeover, releases, upgrade
 from infisical_iac.change.changeover import Changeover
-from infisical_iac.change.deploy import stack
 from infisical_iac.change.keys import Key
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.change.rotation import KeyHolders, forget, hand_out
@@ -34,12 +32,11 @@ from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CheckFailed, CommandFailed, Refused, RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.stack import compose, edge, keys, session
+from infisical_iac.stack import compose, edge, session
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.model import GIVEN_UP_HELP, describe_given_up, parse_given_up
 from infisical_iac.stack.state import UpgradeState, missing_images, upgrade_question
 from infisical_iac.workspace import checks
-from infisical_iac.workspace.preflight import Preflight
 
 
 def fetch(release: Release, site: ClusterSite) -> None:
@@ -284,65 +281,6 @@ def decide_change(
     for what, how in changes.items():
         yield Change("~", what, how + upgrade.describe_failure(found, desired))
     yield step(upgrade.make, partial(change_version, site, project, found.was, desired.infisical))
-
-
-@planned_operation
-def snapshot_restore(source: SnapshotSource, *, site: ClusterSite, project: str) -> Commands:
-    """Load the snapshot next to the database, compare it, and swap the two.
-
-    Like `backup.restore.restored_data`, but Infisical is also started again. The stack must exist.
-    """
-    yield from restore.decide(source, over=site.cluster.has_databases)
-    yield step(_restore, source, site, project)
-
-
-def _restore(source: SnapshotSource, site: ClusterSite, project: str) -> None:
-    def load() -> dict[str, int]:
-        return snapshot.rows(restore.do("load", doing="load the snapshot").splitlines())
-
-    def close() -> None:
-        edge.close_on(site.settings, site.names)
-
-    restore.exchange(source, site.settings, project, load, close=close)
-    cluster_stack.roll_out(site)
-
-
-@dataclass(frozen=True)
-class ClusterRestoreSite(RestoreSite):
-    """A restore of a cluster: the steps of its leader and of its other nodes."""
-
-    site: ClusterSite
-
-    program: ClassVar[str] = "restore-cluster"
-    more: ClassVar[str] = keys.OF_A_CLUSTER
-
-    def files(self, kit: dict[str, str]) -> dict[str, str]:
-        return kit_host.of_cluster(super().files(kit))
-
-    def keep_keys(self) -> None:
-        """Share the keys, unless the cluster has data: a new leader needs the keys of those."""
-        if not self.site.cluster.has_databases:
-            self.site.share()
-
-    def exchange(self, known: Preflight, source: SnapshotSource) -> None:
-        """Restore the database; a cluster without a stack gets one with an empty database first."""
-        if not self.site.cluster.has_databases:
-            stack(known=known)
-        if known.leads:
-            snapshot_restore(
-                source=source,
-                site=self.site,
-                project=known.workspace.project.slug,
-                name="Restore the database",
-            )
-
-    def serve_again(self, *, touched: bool, kept: str) -> str:
-        if touched:
-            cluster_stack.roll_out(cluster_site.keep_running_version(self.site))
-        edge.open_on(self.site.names)
-        restore.forget()
-        sentences = "The old data are back and serve." if touched else "The data were not touched."
-        return f"{sentences}{kept}"
 
 
 @dataclass(frozen=True)

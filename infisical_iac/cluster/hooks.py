@@ -11,10 +11,10 @@ from infisical_iac.change.upgrade import VersionChanges
 from infisical_iac.cluster import membership, shared_state
 from infisical_iac.cluster.change import (
     ClusterKeyHolders,
-    ClusterRestoreSite,
     ClusterVersionChanges,
 )
 from infisical_iac.cluster.deploy import ClusterRemoval, ClusterStackSteps
+from infisical_iac.cluster.restore import ClusterRestoreSite
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core.connection import LOST, current
 from infisical_iac.core.errors import Refused, UserError

@@ -85,7 +85,7 @@ def end_earlier(run: str, change: str, reason: str) -> None:
     begun = next((each for each in read().entries if each.run == run), None)
     if begun is None:
         return
-    if begun.event == "apply" and not reason:
+    if begun.event in ("apply", "restore") and not reason:
         reason = "interrupted; the change went on by itself, and the rest was not made"
     entry = make_entry(
         begun.event, "failed" if reason else "done", run, changes=[change], reason=reason

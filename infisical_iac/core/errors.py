@@ -210,7 +210,8 @@ class RunFailed(UserError):
 
 # The class of a Failure, by its code up to the first dot; another one is a CommandFailed.
 _OF_FAILURES: dict[str, type[UserError]] = {
-    each.code: each for each in (UserError, Refused, Unreachable, NotBootstrapped, CheckFailed)
+    each.code: each
+    for each in (UserError, FileError, Refused, Unreachable, NotBootstrapped, CheckFailed)
 }
 
 

@@ -43,6 +43,7 @@ def begin(
     steps: Mapping[str, OperatorStep] | None = None,
     *,
     named: Sequence[str],
+    until: str = "",
 ) -> TransactionJournal:
     """Begin a transaction on the current host, follow it, and return its journal at the end.
 
@@ -52,18 +53,27 @@ def begin(
         plan: the arguments of its steps, as JSON values without a secret.
         steps: the steps that this side does, by "forward <step>" or "back <step>".
         named: words without blanks that name what it changes.
+        until: a forward step that the caller does after the return; `go_on` follows it.
 
     Raises RunFailed if it is stuck or if it can't be followed any more, and CommandFailed or
     Refused if it can't begin.
     """
     steps = steps or {}
     plan = {**plan, **{f"operator_{way}": _of(steps, way) for way in ("forward", "back")}}
+    plan["operator_forward"] += [until] if until else []
     started = question(
         transaction.begin, name=name, began=began, plan=plan, named=[*named], run=audit.RUN
     )
     with _explaining(transaction.find(name).title):
         perform(started, doing=f"begin {transaction.find(name).title}")
-    return follow(name, steps)
+    return follow(name, steps, until=until)
+
+
+def go_on(name: str, step: str) -> TransactionJournal:
+    """Go on after a step that `begin` was given as `until`, and return the journal at the end."""
+    with _explaining(transaction.find(name).title):
+        perform(question(transaction.answer, name=name, step=step, kept={}), doing="go on")
+    return follow(name, {}, seen=step)
 
 
 def take_up(
@@ -88,14 +98,19 @@ def _of(steps: Mapping[str, OperatorStep], way: str) -> list[str]:
     return [each.removeprefix(f"{way} ") for each in steps if each.startswith(f"{way} ")]
 
 
-def follow(name: str, steps: Mapping[str, OperatorStep]) -> TransactionJournal:
+def follow(
+    name: str, steps: Mapping[str, OperatorStep], *, until: str = "", seen: str = ""
+) -> TransactionJournal:
     """Print the steps of a transaction as they begin, and return its journal at the end.
+
+    Args:
+        until: return earlier, once it waits for this step.
+        seen: the last step that was printed already.
 
     Raises RunFailed as `begin` does.
     """
-    title = transaction.find(name).title
-    with _explaining(title):
-        return _follow(name, title, steps)
+    with _explaining(transaction.find(name).title):
+        return _follow(name, steps, until, seen)
 
 
 @contextmanager
@@ -116,24 +131,33 @@ def _explaining(title: str) -> Iterator[None]:
         ) from None
 
 
-def _follow(name: str, title: str, steps: Mapping[str, OperatorStep]) -> TransactionJournal:
+def _follow(
+    name: str, steps: Mapping[str, OperatorStep], until: str, last: str
+) -> TransactionJournal:
+    title = transaction.find(name).title
     seen, starts = 0, 0
     while True:
         found = ask(question(transaction.progress, name=name, seen=seen, seconds=_SECONDS))
         journal = found.journal
         if journal is None:
             raise RunFailed(f"{title} is not on the host any more: run again")
-        for _, way, step in journal.log[seen:]:
+        new = journal.log[seen:]
+        # The steps up to the last one that was printed by an earlier call.
+        names = [step for _, _, step in new]
+        new, last = new[names.index(last) + 1 if last in names else 0 :], ""
+        for _, way, step in new:
             logger.info(f"{host.print_prefix}{'Undo: ' if way == 'back' else ''}{step}")
         seen = len(journal.log)
         if journal.outcome:
             forget(name, journal)
             return journal
+        if journal.waits and until == journal.step:
+            return journal
         if journal.waits:
             _answer(name, title, journal, steps)
         elif not found.is_active:
             if journal.stuck or starts == _STARTS:
-                raise _stuck(title, journal)
+                raise _stuck(name, journal)
             starts += 1
             perform(question(transaction.start, name=name), doing=f"take up {title}")
 
@@ -144,8 +168,8 @@ def _answer(
     step = steps.get(f"{journal.way} {journal.step}")
     if step is None:
         raise RunFailed(
-            f"it waits for a step of another command, {journal.step!r}: `infisical-iac apply` "
-            "takes it up",
+            f"it waits for a step of another command, {journal.step!r}: "
+            f"{transaction.find(name).ended_by} ends it",
             code="run.waits",
         )
     kept: Mapping[str, Any] = {}
@@ -180,12 +204,13 @@ def explain(failure: Failure | None) -> str:
     return ": ".join(filter(None, (failure.message, failure.remedy)))
 
 
-def _stuck(title: str, journal: TransactionJournal) -> RunFailed:
+def _stuck(name: str, journal: TransactionJournal) -> RunFailed:
+    kind = transaction.find(name)
     reason = explain(journal.stuck) or "its unit ends again and again: see `journalctl`"
     first = f" The first failure: {explain(journal.failure)}" if journal.failure else ""
     return RunFailed(
-        f"{title} has stopped at the step {journal.step!r} ({reason}); nothing was removed, and "
-        f"`infisical-iac apply` tries again.{first}",
+        f"{kind.title} has stopped at the step {journal.step!r} ({reason}); nothing was removed, "
+        f"and {kind.ended_by} tries again.{first}",
         code="run.stuck",
     )
 

@@ -169,6 +169,7 @@ def parse_machine(output: list[str]) -> MachineState:
     names = (*found.get("os", ()), "", "", "")
     upgrading, of_newer = _read_change("upgrade", found.get("upgrading", ()))
     rotating, also_of_newer = _read_change("rotation", found.get("rotating", ()))
+    restoring, restored_by_newer = _read_change("restore", found.get("restoring", ()))
     return MachineState(
         os=names[0],
         release=names[1],
@@ -181,11 +182,11 @@ def parse_machine(output: list[str]) -> MachineState:
         cloud_init="cloud-init" in found,
         clock=" ".join(found.get("clock", ())),
         apparmor="apparmor" in found,
-        restoring=" ".join(found.get("restoring", ())),
+        restoring=restoring,
         undone=" ".join(found.get("undone", ())),
         upgrading=upgrading,
         rotating=rotating,
-        unknown=of_newer or also_of_newer,
+        unknown=of_newer or also_of_newer or restored_by_newer,
         changing="changing" in found,
         scaling=" ".join(found.get("scaling", ())),
         closed="closed" in found,

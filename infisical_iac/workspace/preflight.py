@@ -100,11 +100,8 @@ def preflight(
             )
         if not scaling and leads:
             refuse_unfinished_scaling(machine, topology=settings.cluster.topology)
-        if machine.upgrading and (restoring or scaling) and leads:
-            raise Refused(
-                f"a change of version, {machine.upgrading.split()[0]}, has not ended on the host: "
-                "`infisical-iac apply` ends it"
-            )
+        if leads:
+            refuse_unfinished_changes(machine, restoring=restoring, scaling=scaling)
         if not restoring and leads:
             report_undone_restore(machine)
         if left:
@@ -251,6 +248,20 @@ def refuse_missing(archives: Iterable[str]) -> None:
                 f"setting 'image_archives': {archive} does not exist on this machine: make it "
                 "with `docker save`, or remove it from the setting"
             )
+
+
+def refuse_unfinished_changes(machine: MachineState, *, restoring: bool, scaling: bool) -> None:
+    """Raise Refused if a restore or migration would meet a change of the same data or keys."""
+    if machine.upgrading and (restoring or scaling):
+        raise Refused(
+            f"a change of version, {machine.upgrading.split()[0]}, has not ended on the host: "
+            "`infisical-iac apply` ends it"
+        )
+    if machine.rotating and restoring:
+        raise Refused(
+            f"a rotation of a key, {machine.rotating.split()[0]}, has not ended on the host: "
+            "`infisical-iac apply` ends it"
+        )
 
 
 def refuse_unfinished_scaling(machine: MachineState, *, topology: str) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from infisical_iac.agent.privileges import OF_IDENTITIES, are_equal, list_privileges
+from infisical_iac.agent.privileges import OF_PERSONS as OF_PERSONS
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.workspace.state import Privilege
 
-OF_PERSONS = "/api/v1/user-project-additional-privilege"
 # The former generation of this route lists privileges with their permissions.
 _WITH_PERMISSIONS = "/api/v1/additional-privilege/identity"
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from infisical_iac.agent.identities import Identity, UniversalAuth
+from infisical_iac.agent.identities import roles_of as roles_of
 from infisical_iac.core.change import Change
 from infisical_iac.core.wording import join_names
 
@@ -291,14 +292,3 @@ def deleted_environments(project: Mapping[str, Any]) -> tuple[EnvironmentState, 
     """Return the deleted environments of a project in the server's answer that can be restored."""
     listed = project["deletedEnvironments"]
     return tuple(EnvironmentState(each["id"], each["slug"], each["name"]) for each in listed)
-
-
-def roles_of(membership: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the roles of a membership in the server's answer, sorted, temporary ones marked."""
-    return tuple(
-        sorted(
-            (each.get("customRoleSlug") or each["role"])
-            + (" for a time" if each.get("isTemporary") else "")
-            for each in membership["roles"]
-        )
-    )

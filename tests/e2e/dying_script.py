@@ -13,7 +13,7 @@ from infisical_iac.core.errors import CommandFailed
 
 KILLED = 137
 # A line of agent/snapshot.py: the copy of the database runs, and has no data yet.
-LOADING = ("agent/snapshot", 'container = copy.start(seconds, "postgres")["postgres"]')
+LOADING = ("agent/snapshot", 'container = copy.start("postgres")["postgres"]')
 AGENT = "agent"
 _LAST_WORDS = "killed by the test"
 
@@ -39,9 +39,8 @@ def die_at(script: str, line: str) -> None:
 
         die_after_line(script.removeprefix(f"{AGENT}/"), line)
         return
-    from infisical_iac.backup import restore
     from infisical_iac.change import changeover, rotation
-    from infisical_iac.cluster import scaling
+    from infisical_iac.cluster import restore, scaling
     from infisical_iac.core import rendering
     from infisical_iac.core.remote import run
     from infisical_iac.stack import compose

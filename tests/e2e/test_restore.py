@@ -29,7 +29,9 @@ _SERVICES = {
         {"MODEL_KEY": "obviously-fake-key"},
     ),
 }
-_DYING = dying_script.program("restore", 'put_aside "$(cat "$kept/volume")"')
+# The old data are aside, and the new ones are not in their place.
+_DYING = dying_script.program("agent/data", "_put_aside(runner, aside, {})")
+_SWAPPED = 'work.keep(swapped=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")'
 _MARK = "CREATE TABLE IF NOT EXISTS lived (id int); TRUNCATE lived; INSERT INTO lived VALUES (1)"
 
 
@@ -250,7 +252,8 @@ def test_a_killed_undo_of_a_restore_is_completed(living: World) -> None:
     with giving_up.writing(living.host) as acknowledged:
         living.run("restore", "--yes", program=_DYING)
         died = living.run(
-            "restore", "--undo", program=dying_script.program("restore", "enter back")
+            *("restore", "--undo"),
+            program=dying_script.program("agent/restore", "_files_of(work).bring_back()"),
         )
         assert died.returncode == KILLED
         undone = living.ok("restore", "--undo").stdout
@@ -262,7 +265,9 @@ def test_a_killed_undo_of_a_restore_is_completed(living: World) -> None:
 def test_undo_keeps_the_writes_that_the_restored_snapshot_acknowledged(living: World) -> None:
     host = living.host
     with giving_up.writing(host) as acknowledged:
-        died = living.run("restore", "--yes", program=dying_script.program("restore", "remember"))
+        died = living.run(
+            "restore", "--yes", program=dying_script.program("agent/restore", _SWAPPED)
+        )
         assert died.returncode == KILLED, died.stderr
         host.run("cd /etc/infisical && docker compose up --detach --wait 2>&1; sleep 5")
         undone = living.ok("restore", "--undo")

@@ -448,6 +448,12 @@ def test_a_change_that_goes_on_by_itself_is_not_interrupted(
     assert all(text in each for text, each in zip(texts, found, strict=True))
 
 
+def test_a_restore_that_waits_without_its_command_was_interrupted() -> None:
+    state = json.dumps({**_JOURNAL, "waits": True})
+    (found,) = find_transactions(observe(unfinished={"restore": state}, holder=""), 0)
+    assert found.text == "a restore was interrupted"
+
+
 @pytest.mark.parametrize(("minutes", "is_changing"), [(10, True), (130, False)])
 def test_checks_wait_for_the_steps_of_a_change_that_goes_on_after_a_boot(
     minutes: int, is_changing: bool

@@ -12,7 +12,7 @@ from infisical_iac.agent import backup, drill, restic, snapshot
 from infisical_iac.agent.decryption import DecryptedContents
 from infisical_iac.agent.files import hold
 from infisical_iac.agent.runner import Failure, Output, Runner
-from infisical_iac.agent.snapshot import FetchedSnapshot, LoadedSnapshot
+from infisical_iac.agent.snapshot import FetchedSnapshot, LoadedSnapshot, SnapshotPlace
 from infisical_iac.backup.record import parse_drill
 from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
 
@@ -61,12 +61,12 @@ class _World:
         self.host.write(f"{directory}/fetched/manifest.json", text)
         return FetchedSnapshot(_KEY, text)
 
-    def load(self, runner: Runner, *, variables: str, seconds: int, **_: str) -> LoadedSnapshot:
-        self._note(f"load {seconds}")
-        self.variables = self.host.text(variables) or ""
+    def load(self, runner: Runner, place: SnapshotPlace) -> LoadedSnapshot:
+        self._note(f"load {place.seconds}")
+        self.variables = self.host.text(place.variables) or ""
         return LoadedSnapshot(self.rows, "7")
 
-    def serve(self, runner: Runner, **_: object) -> str:
+    def serve(self, runner: Runner, place: SnapshotPlace) -> str:
         self._note("serve")
         return "172.19.0.2"
 
@@ -74,9 +74,9 @@ class _World:
         self._note(url)
         return DecryptedContents("deployer", "alive", 3, 1)
 
-    def clean(self, runner: Runner, *, directory: str, project: str) -> None:
+    def clean(self, runner: Runner, place: SnapshotPlace) -> None:
         self._note("clean")
-        self.host.path(f"{directory}/fetched/manifest.json").unlink(missing_ok=True)
+        self.host.path(f"{place.directory}/fetched/manifest.json").unlink(missing_ok=True)
 
     def _note(self, what: str) -> None:
         self.did.append(what)
@@ -162,8 +162,8 @@ def test_the_variables_are_readable_only_by_root_and_no_argument(
 ) -> None:
     modes = []
 
-    def load(runner: Runner, *, variables: str, **_: object) -> LoadedSnapshot:
-        modes.append(runner.path(variables).stat().st_mode & 0o777)
+    def load(runner: Runner, place: SnapshotPlace) -> LoadedSnapshot:
+        modes.append(runner.path(place.variables).stat().st_mode & 0o777)
         return LoadedSnapshot(world.rows, "7")
 
     monkeypatch.setattr(snapshot, "load", load)

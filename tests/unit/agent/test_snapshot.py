@@ -12,6 +12,7 @@ import pytest
 from infisical_iac.agent import restic, snapshot
 from infisical_iac.agent.files import hold
 from infisical_iac.agent.runner import Output, Runner, explain
+from infisical_iac.agent.snapshot import SnapshotPlace
 from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
 
 _DIRECTORY = "/var/lib/infisical-restore"
@@ -166,17 +167,6 @@ def test_a_loaded_dump_is_counted_and_its_database_stopped(tmp_path: Path) -> No
     assert host.commands[-2:] == ["docker stop --time 60 postgres", "docker rm postgres"]
 
 
-@pytest.mark.parametrize("replaces", [True, False])
-def test_the_next_transaction_is_noted_for_data_that_replace_others(
-    tmp_path: Path, replaces: bool
-) -> None:
-    host = _make(tmp_path)
-    if replaces:
-        host.write(f"{_DIRECTORY}/state", "x")
-    assert snapshot.load(host, **_PLACE).transaction
-    assert host.path(f"{_DIRECTORY}/loaded").exists() is replaces
-
-
 def test_a_project_of_a_killed_run_is_removed_before_the_load(tmp_path: Path) -> None:
     listed = {
         "docker ps --all --quiet --filter label=com.docker.compose.project=": "old\n",
@@ -184,7 +174,7 @@ def test_a_project_of_a_killed_run_is_removed_before_the_load(tmp_path: Path) ->
         "docker volume ls": "vol\n",
     }
     host = _make(tmp_path, **listed)
-    snapshot.load(host, **_PLACE)
+    snapshot.load(host, SnapshotPlace(**_PLACE))
     first = [each for each in host.commands if " up " not in each][:8]
     assert "docker rm --force --volumes old" in first
     assert "docker network rm net" in first
@@ -195,7 +185,9 @@ def test_a_project_of_a_killed_run_is_removed_before_the_load(tmp_path: Path) ->
 def test_a_dump_that_can_not_be_loaded_is_reported_with_the_last_error(tmp_path: Path) -> None:
     failing = Output(1, errors="one\npg_restore: error: two\n")
     host = _make(tmp_path, **{"docker exec --interactive postgres pg_restore": failing})
-    assert _refusal(lambda: snapshot.load(host, **_PLACE)).endswith(": pg_restore: error: two")
+    assert _refusal(lambda: snapshot.load(host, SnapshotPlace(**_PLACE))).endswith(
+        ": pg_restore: error: two"
+    )
 
 
 def test_a_snapshot_that_may_not_fit_is_refused_before_anything_is_started(
@@ -206,7 +198,7 @@ def test_a_snapshot_that_may_not_fit_is_refused_before_anything_is_started(
         snapshot, "require_space", lambda path, kib, *_: _note(path, kib, host.root)
     )
     with pytest.raises(LookupError):
-        snapshot.load(host, **_PLACE)
+        snapshot.load(host, SnapshotPlace(**_PLACE))
     assert [each for each in host.commands if " up " in each] == []
 
 
@@ -226,7 +218,7 @@ def test_a_container_that_ends_is_reported_with_its_log_without_keys(
     tmp_path: Path, log: str, fact: str
 ) -> None:
     host = _make(tmp_path, _container("postgres", state="exited"), **{"docker logs": log})
-    error = _refusal(lambda: snapshot.load(host, **_PLACE))
+    error = _refusal(lambda: snapshot.load(host, SnapshotPlace(**_PLACE)))
     assert error.startswith("postgres does not start ")
     assert fact in error.rpartition(": ")[2]
     assert "fake-key" not in error
@@ -234,7 +226,7 @@ def test_a_container_that_ends_is_reported_with_its_log_without_keys(
 
 def test_a_container_that_does_not_get_healthy_in_time_is_reported(tmp_path: Path) -> None:
     host = _make(tmp_path, _container("postgres", health="starting"))
-    error = _refusal(lambda: snapshot.load(host, **_PLACE))
+    error = _refusal(lambda: snapshot.load(host, SnapshotPlace(**_PLACE)))
     assert "within 0 s" in error
     assert "postgres " in error
 
@@ -242,7 +234,7 @@ def test_a_container_that_does_not_get_healthy_in_time_is_reported(tmp_path: Pat
 def test_a_project_that_compose_can_not_start_is_reported(tmp_path: Path) -> None:
     refused = Output(1, errors="Pulling\nno such image\n")
     host = _make(tmp_path, **{"docker compose --project-name": refused})
-    assert _refusal(lambda: snapshot.load(host, **_PLACE)) == "no such image"
+    assert _refusal(lambda: snapshot.load(host, SnapshotPlace(**_PLACE))) == "no such image"
 
 
 def test_the_databases_are_healthy_before_infisical_is_started(tmp_path: Path) -> None:
@@ -255,7 +247,7 @@ def test_the_databases_are_healthy_before_infisical_is_started(tmp_path: Path) -
 def test_variables_of_a_drill_are_in_a_file(tmp_path: Path) -> None:
     host = _make(tmp_path)
     variables = "/var/lib/infisical-drill/variables"
-    snapshot.serve(host, **_PLACE, variables=variables)
+    snapshot.serve(host, SnapshotPlace(**_PLACE, variables=variables))
     up = next(each for each in host.commands if " up " in each)
     assert f" --env-file {host.root}{variables} up " in up
 

@@ -23,7 +23,7 @@ from infisical_iac.agent.journal import read_journal
 from infisical_iac.agent.proof_model import Before
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.runner import Failure, Output, Runner
-from infisical_iac.agent.snapshot import LoadedSnapshot
+from infisical_iac.agent.snapshot import LoadedSnapshot, SnapshotPlace
 from tests.unit.agent.fake_engine import FakeEngine
 from tests.unit.agent.killed import deaths
 
@@ -93,22 +93,22 @@ class _World:
         (place / "manifest.json").write_text(json.dumps(_MANIFEST))
         (place / "database.dump").write_text("the dump")
 
-    def load(self, runner: Runner, *, directory: str, project: str, seconds: int) -> LoadedSnapshot:
+    def load(self, runner: Runner, place: SnapshotPlace) -> LoadedSnapshot:
         assert isinstance(runner, FakeEngine)
         self.refuse("load")
-        assert (runner.path(directory) / "fetched/database.dump").exists()
-        runner.volume(f"{project}_postgres", base="new")
+        assert (runner.path(place.directory) / "fetched/database.dump").exists()
+        runner.volume(f"{place.project}_postgres", base="new")
         return LoadedSnapshot(self.rows, "770")
 
-    def clean(self, runner: Runner, *, directory: str, project: str) -> None:
+    def clean(self, runner: Runner, place: SnapshotPlace) -> None:
         assert isinstance(runner, FakeEngine)
-        if f"{project}_postgres" in runner.volumes():
-            runner.run(["docker", "volume", "rm", f"{project}_postgres"])
+        if f"{place.project}_postgres" in runner.volumes():
+            runner.run(["docker", "volume", "rm", f"{place.project}_postgres"])
 
-    def serve(self, runner: Runner, *, directory: str, project: str, seconds: int) -> str:
+    def serve(self, runner: Runner, place: SnapshotPlace) -> str:
         assert isinstance(runner, FakeEngine)
-        assert runner.text(f"{directory}/compose.yaml") == "new, a copy"
-        assert f"{project}_postgres" in runner.volumes()
+        assert runner.text(f"{place.directory}/compose.yaml") == "new, a copy"
+        assert f"{place.project}_postgres" in runner.volumes()
         self.refuse("serve the copy")
         return "172.18.0.4"
 

@@ -1,6 +1,5 @@
 """Test the checks of a kit's files on the operator's machine and on the host."""
 
-import base64
 import re
 import subprocess
 from datetime import UTC, datetime
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.agent import aside
 from infisical_iac.agent.keys import ALL_KEYS, FORMS, TARGET_LOGIN
 from infisical_iac.backup import kit, kit_keys, target
 from infisical_iac.backup.target import BackupTarget
@@ -17,8 +17,8 @@ from infisical_iac.core.rendering import script_file
 from infisical_iac.stack import keys
 from infisical_iac.workspace import credential_file
 from infisical_iac.workspace.credential_file import Credential, Replaced, Term
+from tests.unit.agent.fake_runner import FakeRunner
 from tests.unit.backup.kits import FILES
-from tests.unit.fake_host import FakeHost, make_host
 
 _NOW = datetime(2026, 11, 25, tzinfo=UTC)
 _AWS = "AWS_ACCESS_KEY_ID=fake\nAWS_SECRET_ACCESS_KEY={}\n"
@@ -113,57 +113,57 @@ def test_a_file_that_no_kit_has_is_refused_without_its_text(name: str) -> None:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> FakeHost:
-    made = make_host(tmp_path)
+def host(tmp_path: Path) -> FakeRunner:
+    made = FakeRunner(tmp_path)
     made.write("/etc/infisical/keys/encryption_key", "own")
-    made.ok(("restore", "begin", "20261125T101112Z"))
     return made
 
 
-def _files(host: FakeHost) -> dict[str, str]:
+def _files(host: FakeRunner) -> dict[str, str]:
     return {
-        str(file.relative_to(host.directory)): file.read_text()
-        for file in host.directory.rglob("*")
+        str(file.relative_to(host.root)): file.read_text()
+        for file in host.root.rglob("*")
         if file.is_file()
     }
 
 
-def _put(host: FakeHost, path: str, text: str) -> subprocess.CompletedProcess[str]:
-    return host.run("restore", "put", path, stdin=f"{base64.b64encode(text.encode()).decode()}\n")
+def _put(host: FakeRunner, path: str, text: str) -> None:
+    aside.stage(host, {path: text})
+    aside.put(host, [path])
 
 
 @pytest.mark.parametrize("name", _FORGED)
-def test_the_host_writes_no_file_that_no_kit_has(host: FakeHost, name: str) -> None:
+def test_the_host_stores_no_file_that_no_kit_has(host: FakeRunner, name: str) -> None:
     before = _files(host)
-    done = _put(host, *_FORGED[name])
-    assert done.returncode == 1
-    assert re.search(r": nothing was (changed|written)$", done.stderr.strip())
+    with pytest.raises(RuntimeError) as refused:
+        _put(host, *_FORGED[name])
+    assert re.search(r": nothing was (changed|written)$", refused.value.args[0].message)
     assert _files(host) == before
 
 
-def test_the_host_removes_no_file_that_no_kit_has(host: FakeHost) -> None:
+def test_the_host_puts_no_file_that_no_kit_has(host: FakeRunner) -> None:
     before = _files(host)
-    for paths in (["../cron.d/x"], ["keys/encryption_key", "compose.yaml"]):
-        assert host.run("restore", "aside", *paths).returncode == 1
+    for path in ("../cron.d/x", "compose.yaml"):
+        with pytest.raises(RuntimeError):
+            aside.put(host, [path])
     assert _files(host) == before
 
 
 @pytest.mark.parametrize("path", _LEGIT)
-def test_files_of_this_project_are_put_unchanged(host: FakeHost, path: str) -> None:
+def test_files_of_this_project_are_put_unchanged(host: FakeRunner, path: str) -> None:
     kit.check_forms({path: _LEGIT[path]}, where="the kit")
-    done = _put(host, path, _LEGIT[path])
-    assert (done.returncode, done.stderr) == (0, "")
-    assert host.read(f"/etc/infisical/{path}") == _LEGIT[path]
+    _put(host, path, _LEGIT[path])
+    assert host.text(f"/etc/infisical/{path}") == _LEGIT[path]
 
 
-def test_an_ssh_key_pair_is_put_unchanged(host: FakeHost, tmp_path: Path) -> None:
+def test_an_ssh_key_pair_is_put_unchanged(host: FakeRunner, tmp_path: Path) -> None:
     file = tmp_path / "ssh_key"
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "a@b", "-f", str(file)]
     subprocess.run(command, check=True)
     for name in ("ssh_key", "ssh_key.pub"):
         text = (tmp_path / name).read_text()
         kit.check_forms({f"backup/{name}": text}, where="the kit")
-        assert _put(host, f"backup/{name}", text).returncode == 0
+        _put(host, f"backup/{name}", text)
 
 
 def test_every_key_that_is_made_has_a_place_in_a_kit() -> None:

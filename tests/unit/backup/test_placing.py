@@ -2,12 +2,10 @@
 
 import pytest
 
-from infisical_iac.backup import restore
-from infisical_iac.backup.kit_host import Placing, decide, of_cluster
+from infisical_iac.backup.kit_host import decide, of_cluster
 from infisical_iac.backup.restore import RestoreSite
-from infisical_iac.cluster.change import ClusterRestoreSite
+from infisical_iac.cluster.restore import ClusterRestoreSite
 from infisical_iac.core.errors import Refused
-from infisical_iac.instance import given
 from tests.unit import clusters
 from tests.unit.backup.kits import FILES
 
@@ -74,14 +72,3 @@ def test_a_secret_that_no_setting_uses_stays_in_the_kit(kind: type[RestoreSite])
         "keys/given_license_key": "a",
         "admin.env": "b",
     }
-
-
-def test_a_restore_stores_a_secret_that_was_given_without_a_kit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    done: list[str] = []
-    monkeypatch.setattr(given, "_values", {"given_smtp_password": "fake-password"})
-    monkeypatch.setattr(restore, "do", lambda name, *_, **__: done.append(name))
-    monkeypatch.setattr(restore, "make", lambda *_: done.append("make"))
-    restore._place(Placing(), "admin@example.com", "given_smtp_password")
-    assert done == ["begin", "make"]

@@ -8,11 +8,12 @@ from click.testing import CliRunner
 from pyrage.x25519 import Identity
 
 from infisical_iac.agent.backup import TargetSharing, find_own_targets
-from infisical_iac.backup import kit_host, restore_deploy
+from infisical_iac.backup import kit_host, restore
 from infisical_iac.backup.kit import check_forms, open_sheet, seal, unpack
 from infisical_iac.backup.kit_keys import identities, parse_recipient
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.cli.main import main
+from infisical_iac.cluster import restore as cluster_restore
 from infisical_iac.core.errors import FileError, SettingsError
 from infisical_iac.core.settings import load
 from tests.unit.agent.fake_runner import FakeRunner
@@ -222,15 +223,16 @@ def test_wording_of_a_file_that_holds_no_kit() -> None:
 
 
 def test_wording_of_the_places_of_replaced_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restore_deploy, "host", SimpleNamespace(name="node-1"))
-    assert restore_deploy._old_data({"volume": "infisical_postgres_before_20261125T180000Z"}) == [
+    monkeypatch.setattr(restore, "host", SimpleNamespace(name="node-1"))
+    monkeypatch.setattr(cluster_restore, "host", SimpleNamespace(name="node-1"))
+    assert restore.describe_old_data("infisical_postgres_before_20261125T180000Z") == [
         "The old data are on the host node-1, in the Docker volume "
         "infisical_postgres_before_20261125T180000Z, and replaced files in "
         "/var/lib/infisical-restore/aside/20261125T180000Z. Once nobody needs them, run there: "
         "docker volume rm infisical_postgres_before_20261125T180000Z && "
         "rm -rf /var/lib/infisical-restore/aside/20261125T180000Z"
     ]
-    assert restore_deploy._old_data({"database": "before_20261125T180000Z"}) == [
+    assert cluster_restore._describe_old_data({"database": "before_20261125T180000Z"}) == [
         "The old data are on the cluster, in the database before_20261125T180000Z, until the next "
         "restore is proven; replaced files are on node-1 in /var/lib/infisical-restore/aside."
     ]

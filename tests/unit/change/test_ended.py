@@ -10,6 +10,7 @@ import pytest
 
 from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.agent.runner import Failure
+from infisical_iac.backup import restore
 from infisical_iac.change import changeover, ended
 from infisical_iac.cli import options
 from infisical_iac.core import audit, connection, lock, transaction
@@ -107,6 +108,17 @@ def test_data_that_a_change_gave_up_are_named(host: _Host) -> None:
     assert is_undone
     assert any(_VOLUME in each for each in sentences)
     assert (host.last().outcome, host.last().reason) == ("failed", "no secret")
+
+
+def test_a_restore_names_its_old_data(host: _Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore, "host", host)
+    kept = {"volume": "infisical_postgres_before_20261125T101112Z"}
+    journal = TransactionJournal("restore", "", outcome="done", told=["Restored."], kept=kept)
+    host.ended["restore"] = journal
+    first, told, old = ended.tell(settings_of())[0]
+    assert first.endswith("restore is done.")
+    assert told == "Restored."
+    assert kept["volume"] in old
 
 
 def test_an_apply_whose_change_went_on_has_not_made_the_rest(host: _Host) -> None:

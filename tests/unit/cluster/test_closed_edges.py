@@ -6,17 +6,19 @@ from contextlib import contextmanager
 import paramiko
 import pytest
 
-from infisical_iac.backup import manifest, restore, snapshot
+from infisical_iac.agent.restore_proof import BeforeRestore
+from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.restore import SnapshotSource
-from infisical_iac.cluster import change as cluster_change
+from infisical_iac.cluster import restore, stack
 from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster import stack
+from infisical_iac.cluster.restore import ClusterRestoreSite
 from infisical_iac.core import connection
 from infisical_iac.core.errors import CommandFailed
-from infisical_iac.stack import edge, session
-from infisical_iac.workspace import checks
+from infisical_iac.stack import edge, keys, session
+from infisical_iac.workspace.load import load
 from tests.unit.clusters import settings, site
+from tests.unit.deployment import TEXT
 from tests.unit.noting import Noting
 
 
@@ -110,11 +112,10 @@ class _Restore:
         self._nodes, self._phase = nodes, phase
 
     def do(self, name: str, *_: str, doing: str) -> str:
-        self.note(name)
-        return {"back": _GIVEN_UP, "load": "projects 2"}.get(name, "")
-
-    def state(self) -> list[str]:
-        return ["20261125T101112Z", self._phase]
+        if name != "state":
+            self.note(name)
+        state = f"20261125T101112Z {self._phase}\n"
+        return {"back": _GIVEN_UP, "load": "projects 2", "state": state}.get(name, "")
 
     def note(self, name: str) -> None:
         self.steps.append((name, set(self._nodes.closed)))
@@ -126,16 +127,14 @@ def _record_restore(
     made = _Restore(seen, phase)
     then = Manifest("2026-11-25T10:00:00Z", "node-1", "v1", "17.6", "key", {"projects": 2})
     monkeypatch.setattr(restore, "do", made.do)
-    monkeypatch.setattr(restore, "state", made.state)
     monkeypatch.setattr(restore, "host", seen)
     monkeypatch.setattr(restore, "logger", Noting())
-    monkeypatch.setattr(restore, "_access", lambda _: None)
+    monkeypatch.setattr(restore, "_record", lambda *_: BeforeRestore())
     monkeypatch.setattr(snapshot, "fetch", lambda *_: ("key", then))
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(manifest, "refuse", lambda *_, **__: None)
-    monkeypatch.setattr(checks, "is_public", lambda _: True)
     monkeypatch.setattr(session, "forget", lambda: None)
-    monkeypatch.setattr(restore, "complete", lambda *_: None)
+    monkeypatch.setattr(keys, "make", lambda *_: None)
     monkeypatch.setattr(stack, "roll_out", lambda _: made.note("roll out"))
     monkeypatch.setattr(cluster_site, "keep_running_version", lambda site: site)
     return made
@@ -145,7 +144,7 @@ def test_a_restore_closes_all_edges_from_the_swap_on(
     nodes: _Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noted = _record_restore(monkeypatch, nodes)
-    cluster_change._restore(SnapshotSource("latest", ()), site(), "chainalign")
+    restore._restore(SnapshotSource("latest", ()), site(), load(TEXT))
     assert noted.steps == [("load", set()), ("swap", _ALL), ("roll out", _ALL)]
 
 
@@ -155,7 +154,7 @@ def test_an_undone_restore_opens_all_nodes_and_reports_writes(
 ) -> None:
     nodes.closed = set(_ALL)
     noted = _record_restore(monkeypatch, nodes, phase)
-    output = restore.go_back(site())
+    output = ClusterRestoreSite(site()).go_back()
     assert "3 writes since 2026-11-25T10:12:00Z" in output
     assert " infisical_given_up_x" in output
     assert noted.steps == [("back", _ALL), ("roll out", _ALL), ("forget", set())]

@@ -74,3 +74,25 @@ def test_a_step_of_this_side_that_is_interrupted_is_waited_for(
     assert interrupted.value.code == "run.waits"
     assert all(each in str(interrupted.value) for each in (repr(_STEP), "`infisical-iac attach`"))
     assert host.answers == []
+
+
+def test_a_step_that_the_caller_does_later_ends_the_following(
+    host: _WaitingHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.journal.log = [("", "forward", "make the next key"), ("", "forward", _STEP)]
+    with caplog.at_level("INFO"):
+        found = transaction.follow("rotation", {}, until=_STEP)
+        assert found.waits
+        host.journal.log.append(("", "forward", "retire the old key"))
+        assert transaction.go_on("rotation", _STEP).outcome == "done"
+    assert (host.answers[0]["step"], host.answers[0]["kept"]) == (_STEP, {})
+    printed = [each.getMessage().removeprefix(host.print_prefix) for each in caplog.records]
+    assert printed in ([], ["make the next key", _STEP, "retire the old key"])
+
+
+def test_a_step_of_another_command_is_named_with_the_command_that_ends_it(
+    host: _WaitingHost,
+) -> None:
+    with pytest.raises(RunFailed, match="`infisical-iac apply` ends it") as waits:
+        transaction.follow("rotation", {})
+    assert waits.value.code == "run.waits"

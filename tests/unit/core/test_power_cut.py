@@ -108,7 +108,7 @@ def test_scripts_remove_their_state_files_only_by_discard() -> None:
     assert {name: set(found) for name, found in how.items() if found} == {
         name: {"discard"}
         for name in (
-            *("restore", "restore-cluster", "restoring", "scaling"),
+            *("restore-cluster", "restoring", "scaling"),
             "upgrade-cluster",
         )
     }

@@ -9,8 +9,9 @@ from infisical_iac.agent.keys import KeysState
 from infisical_iac.agent.stack import Container
 from infisical_iac.agent.system import UnitState
 from infisical_iac.backup import deploy as backup
-from infisical_iac.backup import restore, restore_deploy
+from infisical_iac.backup import restore
 from infisical_iac.backup.deploy import BackupState, DesiredBackups
+from infisical_iac.backup.kit_host import Placing
 from infisical_iac.backup.restore import SnapshotSource
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.change import resume, rotation, upgrade
@@ -18,6 +19,7 @@ from infisical_iac.change.releases import UnfinishedChange
 from infisical_iac.change.resume import ResumeState
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import deploy
+from infisical_iac.cluster import restore as cluster_restore
 from infisical_iac.core.errors import Refused, RunFailed, SettingsError
 from infisical_iac.core.files import File
 from infisical_iac.core.images import Images
@@ -146,7 +148,9 @@ def _backup(
 
 
 def _placing(source: SnapshotSource, there: dict[str, str]) -> Iterable[Any]:
-    return restore.decide_placing(source, source.files, there, admin_email=_ADMIN)
+    def begin(due: Placing) -> None: ...
+
+    return restore.decide_placing(source, source.files, there, begin)
 
 
 _GITHUB = settings_of(login={"github": {"client_id": "fake-client"}})
@@ -487,19 +491,19 @@ OPERATIONS = {
         ),
         "the keys show that there is a database, even if it does not run",
     ),
-    "cluster.change.snapshot_restore": Cases(
+    "cluster.restore.snapshot_restore": Cases(
         "a restore is run on request, and replaces the existing data",
         due(
-            lambda: of(cluster_change.snapshot_restore)(
+            lambda: of(cluster_restore.snapshot_restore)(
                 _KIT,
                 site=replace(_SITE, cluster=replace(_SITE.cluster, has_databases=True)),
-                project="chainalign",
+                desired=load(TEXT),
             ),
             "~ database infisical: latest snapshot of local",
             steps=("_restore",),
         ),
         due(
-            lambda: of(cluster_change.snapshot_restore)(_KIT, site=_SITE, project="chainalign"),
+            lambda: of(cluster_restore.snapshot_restore)(_KIT, site=_SITE, desired=load(TEXT)),
             "+ database infisical: latest snapshot of local",
             steps=("_restore",),
         ),
@@ -512,7 +516,7 @@ OPERATIONS = {
                 replace(_KIT, replace_keys=True), {**FILES, "deployer.env": "another"}
             ),
             "~ /etc/infisical/deployer.env: from the kit that nobody has signed",
-            steps=("_place",),
+            steps=("begin",),
         ),
         due(
             lambda: _placing(replace(_KIT, signer="obviously-fake"), {}),
@@ -520,15 +524,15 @@ OPERATIONS = {
                 f"+ /etc/infisical/{path}: from the kit signed by obviously-fake"
                 for path in sorted(FILES)
             ),
-            steps=("_place",),
+            steps=("begin",),
         ),
         # Only a kit has the keys that the host lacks.
         refusal(lambda: _placing(replace(_KIT, files={}), {}), Refused, "recovery kit"),
     ),
-    "backup.restore_deploy.restore_proof": Cases(
+    "cluster.restore.database_proof": Cases(
         "a restore is proven each time, because the proof ends the restore",
         due(
-            lambda: of(restore_deploy.restore_proof)(desired=load(TEXT), site=_SITE),
+            lambda: of(cluster_restore.database_proof)(desired=load(TEXT), site=_SITE),
             steps=("_prove",),
         ),
         "the operation is called only after a restore",

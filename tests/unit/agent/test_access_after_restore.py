@@ -1,7 +1,7 @@
 """Test the report of access that a restore turned back: revoked or made since the snapshot."""
 
 from infisical_iac.agent.identities import create_client_secret
-from infisical_iac.backup.restore import AccessChanges, compare_access, read_access
+from infisical_iac.agent.restore_proof import AccessChanges, compare_access, read_access
 from tests.unit.fake_infisical import FakeInfisical
 from tests.unit.fake_people import ADMIN_TOKEN
 
