@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _BEGAN = "20261125T101112Z"
 _RELEASE, _IMAGE = f"{_BEGAN}-v0.165.16", "infisical/infisical:v0.166.0"
+_EARLIER = "20261101T101112Z-v0.164.0"
 _NEW, _GIVEN_UP = "infisical-upgrade_postgres", f"{MAIN}_given_up_{_BEGAN}"
 _COMPOSE, _MEMORY = "/etc/infisical/compose.yaml", "/etc/infisical/workspace.json"
 _STATE = "/var/lib/infisical-upgrade/state"
@@ -168,9 +169,8 @@ class _World:
 
 def _with_release(directory: Path, **changes: Any) -> FakeEngine:
     """A host that goes back to the data of a release."""
-    release = "20261101T101112Z-v0.164.0"
-    host = _make(directory, data=release, copies=False, **changes)
-    place = f"{RELEASES}/{release}/snapshot"
+    host = _make(directory, data=_EARLIER, copies=False, **changes)
+    place = f"{RELEASES}/{_EARLIER}/snapshot"
     host.write(f"{place}/manifest.json", json.dumps(_MANIFEST))
     host.write(f"{place}/database.dump", "")
     return host
@@ -321,12 +321,8 @@ def test_another_major_version_of_postgresql_loads_a_dump_of_the_paused_data(
 def test_the_data_of_a_release_come_with_its_record_and_an_empty_redis(
     world: _World, tmp_path: Path
 ) -> None:
-    release = "20261101T101112Z-v0.164.0"
-    host = _make(tmp_path / "host", data=release, copies=False)
-    place = f"{RELEASES}/{release}/snapshot"
-    host.write(f"{place}/manifest.json", json.dumps(_MANIFEST))
-    host.write(f"{place}/database.dump", "")
-    host.write(f"{place}/workspace.json", "of the release")
+    host = _with_release(tmp_path / "host")
+    host.write(f"{RELEASES}/{_EARLIER}/snapshot/workspace.json", "of the release")
     assert _run(host).outcome == "done"
     assert host.text(_MEMORY) == "of the release"
     assert host.volumes()["infisical_redis"] == {}
@@ -388,11 +384,9 @@ def test_a_dump_with_other_rows_is_not_used(world: _World, host: FakeEngine) -> 
 
 
 def test_data_under_another_key_are_refused(world: _World, tmp_path: Path) -> None:
-    release = "20261101T101112Z-v0.164.0"
-    host = _make(tmp_path / "host", data=release)
-    place = f"{RELEASES}/{release}/snapshot"
+    host = _with_release(tmp_path / "host")
     other = {**_MANIFEST, "encryption_key": "another"}
-    host.write(f"{place}/manifest.json", json.dumps(other))
+    host.write(f"{RELEASES}/{_EARLIER}/snapshot/manifest.json", json.dumps(other))
     ended = _run(host)
     assert ended.failure
     assert ended.failure.code == "refused.other_key"
