@@ -1,6 +1,7 @@
 """Configure Hypothesis, the garbage collector and the client of the API for all unit tests."""
 
 import gc
+import sys
 from collections.abc import Generator
 
 import pytest
@@ -25,6 +26,12 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.enable()
         gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    """Refuse an import that lets gevent patch this process: xdist's workers would then hang."""
+    if "pyinfra_cli" in sys.modules:
+        raise pytest.UsageError("a test imports pyinfra_cli: run it by tests/unit/forked.py")
 
 
 @pytest.fixture(autouse=True)
