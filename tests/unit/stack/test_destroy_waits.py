@@ -1,5 +1,6 @@
 """Test that `destroy` removes nothing while the host is at work on a change."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.agent.transaction import Progress
 from infisical_iac.cli import deploy
-from infisical_iac.core import audit, connection, inventory, lock, transaction
+from infisical_iac.core import audit, connection, lock, transaction
 from infisical_iac.core.errors import Refused
 from infisical_iac.stack.deploy import HostRemoval
 
@@ -30,7 +31,9 @@ def removals(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     def record(*_: Any) -> Iterator[None]:
         yield
 
-    monkeypatch.setattr(inventory, "connect", connect)
+    # Importing the real module would let pyinfra patch the whole process.
+    module = SimpleNamespace(connect=connect)
+    monkeypatch.setitem(sys.modules, "infisical_iac.core.inventory", module)
     monkeypatch.setattr(connection, "with_others", lambda _: [host])
     monkeypatch.setattr(connection, "each_of", lambda hosts, call: [call(each) for each in hosts])
     monkeypatch.setattr(lock, "take", lambda *_, **__: None)
