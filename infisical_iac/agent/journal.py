@@ -49,6 +49,11 @@ class TransactionJournal:
     told: list[str] = field(default_factory=list)
     kept: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Return whether the operator's side has yet to answer."""
+        return self.waits and self.answer is None
+
 
 @dataclass(frozen=True)
 class StepContext:

@@ -418,7 +418,7 @@ def progress(runner: Runner, *, name: str, seen: int, seconds: float) -> Progres
         active = is_active(runner, name)
         journal = read_journal(runner, of) or read_last(runner, of)
         is_new = journal is not None and (
-            journal.outcome or journal.waits or len(journal.log) > seen
+            journal.outcome or journal.is_unanswered or len(journal.log) > seen
         )
         if is_new or not active or time.monotonic() >= end:
             if journal:

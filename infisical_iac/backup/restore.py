@@ -28,6 +28,7 @@ from infisical_iac.core.change import Change
 from infisical_iac.core.errors import CheckFailed, CommandFailed, Refused, RunFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.settings import Settings
+from infisical_iac.host import resume
 from infisical_iac.host.site import Site, at
 from infisical_iac.instance import given
 from infisical_iac.instance.settings import GIVEN
@@ -140,6 +141,7 @@ def decide(source: SnapshotSource, *, over: bool) -> Commands:
     yield Change("~" if over else "+", "database infisical", f"{what} of {names}")
 
 
+_PROVEN = "The restored data are proven and serve; `infisical-iac apply` completes the host."
 _proven: set[str] = set()
 _undone: dict[str, TransactionJournal] = {}
 _detached: set[str] = set()
@@ -162,7 +164,7 @@ def state_after_failure() -> str:
     do not serve.
     """
     if is_proven():
-        return "The restored data are proven and serve; `infisical-iac apply` completes the host."
+        return _PROVEN
     if host.name in _detached:
         return "Nothing was undone."
     return describe_undone(_undone[host.name]) if host.name in _undone else ""
@@ -292,6 +294,7 @@ class RestoreSite:
             name="Fetch the images",
         )
         configure_containers(settings)
+        resume.resuming(name="Take up interrupted changes after a boot")
         restored_data(source=source, settings=settings, name="Restore the database")
         run_containers(settings, known.machine)
 
@@ -304,10 +307,7 @@ class RestoreSite:
         if not ask(question(needs_plan, name="restore")):
             transaction.ask_back("restore")
         ended = self.follow()
-        if ended.outcome == "done":
-            note_proven()
-            return state_after_failure()
-        return describe_undone(ended)
+        return _PROVEN if ended.outcome == "done" else describe_undone(ended)
 
     def follow(self) -> TransactionJournal:
         """Take up an unfinished restore, and return its journal at the end. Raises a UserError."""

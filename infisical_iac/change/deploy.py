@@ -7,12 +7,13 @@ from typing import Any
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
-from infisical_iac.change import ended, resume, rotation, upgrade
+from infisical_iac.change import ended, rotation, upgrade
 from infisical_iac.change.releases import parse_unfinished
 from infisical_iac.core import lock, transaction
 from infisical_iac.core.agent import Question, inspect
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.operation import Refusal
+from infisical_iac.host import resume
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import keys
 from infisical_iac.stack.compose import compose_file

@@ -151,9 +151,9 @@ def _follow(
         if journal.outcome:
             forget(name, journal)
             return journal
-        if journal.waits and until == journal.step:
+        if journal.is_unanswered and until == journal.step:
             return journal
-        if journal.waits:
+        if journal.is_unanswered:
             _answer(name, title, journal, steps)
         elif not found.is_active:
             if journal.stuck or starts == _STARTS:

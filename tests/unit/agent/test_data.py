@@ -1,5 +1,6 @@
 """Test that data are moved, given up and counted, and lost by no kill."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,17 @@ def _swap(host: Runner) -> None:
 def test_the_new_data_are_put_in_place_and_the_old_ones_aside(host: FakeEngine) -> None:
     _swap(host)
     assert host.volumes() == {MAIN: {"base": "new"}, _ASIDE: {"base": "old"}, _NEW: {}}
+
+
+def test_a_host_without_data_gets_a_volume_as_compose_makes_it(tmp_path: Path) -> None:
+    host = FakeEngine(tmp_path, {"docker rm": ""}, services=())
+    host.volume(_NEW, base="new")
+    data.put_in_place(host, _NEW, "")
+    assert host.volumes() == {MAIN: {"base": "new"}, _NEW: {}}
+    labels = json.loads(host.text(f"/var/lib/docker/volumes/{MAIN}/labels") or "")
+    assert labels["com.docker.compose.volume"] == "postgres"
+    data.remove_data(host, _STAMP, _NOTE)
+    assert host.volumes() == {_GIVEN_UP: {"base": "new"}, _NEW: {}}
 
 
 def test_a_swap_that_is_killed_anywhere_can_be_completed(tmp_path: Path) -> None:

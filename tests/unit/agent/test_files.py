@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.agent.files import PathState, install, masked_text, states, texts, write
+from infisical_iac.agent.files import PathState, copy, install, masked_text, states, texts, write
 from tests.unit.agent.fake_runner import FakeRunner
 
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -153,10 +153,26 @@ def test_a_file_reaches_the_disk_before_its_name_and_the_name_before_the_end(
     monkeypatch.setattr(os, "replace", note_replace)
     write(tmp_path / "a", b"new")
     assert done == [f"fsync .a.new-{os.getpid()}", "replace a", f"fsync {tmp_path.name}"]
+    done.clear()
+    copy(tmp_path / "a", tmp_path / "b")
+    assert done == [f"fsync .b.new-{os.getpid()}", "replace b", f"fsync {tmp_path.name}"]
 
 
 def _target(folder: Path, archive: bytes, protocol: int = 2) -> Path:
     return folder / f"agent-{protocol}-{sha256(archive).hexdigest()[:12]}.pyz"
+
+
+def test_a_copied_file_keeps_mode_and_time(tmp_path: Path) -> None:
+    """The age of a key is told by the time of its file."""
+    file, to = tmp_path / "key", tmp_path / "kept/keys/key"
+    file.write_text("obviously-fake")
+    file.chmod(0o640)
+    os.utime(file, (1000, 1000))
+    copy(file, to)
+    assert (to.read_text(), to.stat().st_mode & 0o777, to.stat().st_mtime) == (
+        *("obviously-fake", 0o640, 1000.0),
+    )
+    assert [each.name for each in to.parent.iterdir()] == ["key"]
 
 
 def test_an_installed_agent_replaces_older_ones(tmp_path: Path) -> None:

@@ -35,14 +35,14 @@ def test_an_unfinished_restore_is_found_on_the_host() -> None:
 @pytest.mark.parametrize(
     ("machine", "what"),
     [
-        (MachineState(upgrading="20261125T101112Z-v0.165.16 backing x"), "a change of version"),
-        (MachineState(rotating="postgres_password switched"), "a rotation of a key"),
-        (MachineState(rotating="restic_password prepared"), "a rotation of a key"),
+        (MachineState(upgrading="20261125T101112Z-v0.165.16 backing x"), "change of version"),
+        (MachineState(rotating="postgres_password switched"), "rotation"),
+        (MachineState(rotating="restic_password prepared"), "rotation"),
     ],
 )
 def test_a_restore_waits_for_other_changes_to_end(machine: MachineState, what: str) -> None:
     """Also for one that has stopped, whose state is on the host as well."""
-    with pytest.raises(Refused, match=f"{what}, .*`infisical-iac apply`"):
+    with pytest.raises(Refused, match=f"{what}.*`infisical-iac apply`"):
         refuse_unfinished_changes(machine, restoring=True, scaling=False)
     refuse_unfinished_changes(machine, restoring=False, scaling=False)
 

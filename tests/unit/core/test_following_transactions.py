@@ -96,3 +96,20 @@ def test_a_step_of_another_command_is_named_with_the_command_that_ends_it(
     with pytest.raises(RunFailed, match="`infisical-iac apply` ends it") as waits:
         transaction.follow("rotation", {})
     assert waits.value.code == "run.waits"
+
+
+def test_a_step_that_was_answered_is_not_done_again_before_the_host_goes_on(
+    host: _WaitingHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The unit that takes the answer up needs a moment to start."""
+    host.journal.answer, seen = {"kept": {}, "failure": None}, []
+
+    def ask(_: Question[Any]) -> Progress:
+        seen.append(host.journal.waits)
+        if len(seen) == 3:
+            host.journal.waits, host.journal.outcome = False, "done"
+        return Progress(host.journal, is_active=True)
+
+    monkeypatch.setattr(transaction, "ask", ask)
+    _follow(CheckFailed("it is done a second time"))
+    assert (seen, host.answers) == ([True, True, True], [])

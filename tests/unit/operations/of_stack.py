@@ -14,16 +14,17 @@ from infisical_iac.backup.deploy import BackupState, DesiredBackups
 from infisical_iac.backup.kit_host import Placing
 from infisical_iac.backup.restore import SnapshotSource
 from infisical_iac.backup.target import BackupTarget
-from infisical_iac.change import resume, rotation, upgrade
+from infisical_iac.change import rotation, upgrade
 from infisical_iac.change.releases import UnfinishedChange
-from infisical_iac.change.resume import ResumeState
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import deploy
 from infisical_iac.cluster import restore as cluster_restore
 from infisical_iac.core.errors import Refused, RunFailed, SettingsError
 from infisical_iac.core.files import File
 from infisical_iac.core.images import Images
+from infisical_iac.host import resume
 from infisical_iac.host.model import DeployedInfisical
+from infisical_iac.host.resume import ResumeState
 from infisical_iac.instance import proof
 from infisical_iac.stack import compose, edge, ingress, keys
 from infisical_iac.stack.compose import compose_file
@@ -385,7 +386,7 @@ OPERATIONS = {
             steps=(),
         ),
     ),
-    "change.resume.resuming": Cases(
+    "host.resume.resuming": Cases(
         noop(
             lambda: resume.decide(
                 ResumeState(
