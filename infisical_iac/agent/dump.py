@@ -17,7 +17,7 @@ from typing import Any
 
 from infisical_iac.agent.database import Database, find_database, psql_command
 from infisical_iac.agent.docker import find_container
-from infisical_iac.agent.files import require_space, sync, write
+from infisical_iac.agent.files import make_folder, require_space, sync, write
 from infisical_iac.agent.keys import key_fingerprint
 from infisical_iac.agent.reporting import utc
 from infisical_iac.agent.restic import read_variables
@@ -74,7 +74,7 @@ def make_dump(runner: Runner, *, folder: str, topology: str = "") -> None:
         topology: as for `DockerContainer.belongs_to`.
     """
     place = runner.path(folder)
-    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(place)
     database = replace(find_database(runner, topology), session=_session())
     at = utc(time.time())
     (size,) = database.sql("SELECT pg_database_size('infisical')")

@@ -11,6 +11,7 @@ from infisical_iac.agent.docker import (
     list_containers,
     remove_own_volumes,
 )
+from infisical_iac.agent.files import write
 from infisical_iac.agent.health import run_shortly
 from infisical_iac.agent.membership import ETCD_VOLUME
 from infisical_iac.agent.runner import Failure, Output, Runner, action, observation
@@ -76,7 +77,7 @@ def abandon(runner: Runner) -> None:
     """
     volume = runner.path(ETCD_VOLUME)
     if volume.is_dir():
-        (volume / "abandoned").touch()
+        write(volume / "abandoned", b"")
 
 
 @action

@@ -174,7 +174,7 @@ def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     folder is flushed afterwards. A missing folder is created, for root only if `mode` is 0600.
     Raises OSError, with the old file in place.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if mode == 0o600 else 0o755)
+    make_folder(path.parent, mode=0o700 if mode == 0o600 else 0o755)
     new = path.with_name(f".{path.name}.new-{os.getpid()}")
     with suppress(FileNotFoundError):
         new.unlink()  # left by a dead process with the same id
@@ -195,7 +195,7 @@ def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 def copy(path: Path, to: Path) -> None:
     """Copy a file with its owner, mode and time, atomically as `write` does."""
-    to.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(to.parent)
     new, found = to.with_name(f".{to.name}.new-{os.getpid()}"), path.stat()
     new.unlink(missing_ok=True)
     try:
@@ -207,6 +207,14 @@ def copy(path: Path, to: Path) -> None:
         new.unlink(missing_ok=True)
         raise
     sync(to.parent)
+
+
+def make_folder(path: Path, *, mode: int = 0o700) -> None:
+    """Make a folder if it is missing, so that a power cut does not take it away with its files."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True, mode=mode)
+    for each in missing:
+        sync(each.parent)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -271,7 +279,7 @@ def hold(path: Path, seconds: float, busy: str) -> Iterator[None]:
 
     Raises RuntimeError with a Failure if it does not become free.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(path.parent)
     end = time.monotonic() + seconds
     flags = os.O_RDONLY if path.is_dir() else os.O_WRONLY | os.O_APPEND | os.O_CREAT
     descriptor = os.open(path, flags, 0o600)

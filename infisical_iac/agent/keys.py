@@ -17,7 +17,7 @@ from pathlib import Path
 
 from infisical_iac.agent.database import find_database
 from infisical_iac.agent.docker import find_container
-from infisical_iac.agent.files import hold, remove, write
+from infisical_iac.agent.files import hold, make_folder, remove, write
 from infisical_iac.agent.runner import Failure, Runner, action, observation
 
 ROOT = "/etc/infisical"
@@ -241,7 +241,7 @@ def make(
     """
     names = (*ALL_KEYS, *more)
     for folder in (_KEYS, f"{ROOT}/credentials", f"{ROOT}/backup"):
-        runner.path(folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(runner.path(folder))
     with hold(runner.path(f"{ROOT}/lock"), 120, f"another run holds {ROOT}/lock"):
         for name, value in given.items():
             write(runner.path(f"{_KEYS}/{name}"), f"{value}\n".encode())

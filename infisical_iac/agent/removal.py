@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infisical_iac.agent.database import Database, find_database
 from infisical_iac.agent.docker import list_containers, remove_containers
-from infisical_iac.agent.files import sync
+from infisical_iac.agent.files import make_folder, sync
 from infisical_iac.agent.runner import Failure, Runner, action, failure_of, observation
 from infisical_iac.agent.stack import COMPOSE_FILE, ROOT, close_port
 
@@ -90,7 +90,7 @@ def save(runner: Runner, database: Database, directory: str) -> None:
     # A killed run leaves its files unencrypted.
     for each in saved.parent.glob(f"*{_NEW}"):
         shutil.rmtree(each, ignore_errors=True)
-    saved.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(saved.parent)
     new.mkdir(mode=0o700)
     try:
         _fill(runner, database, new)

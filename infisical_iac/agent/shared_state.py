@@ -134,7 +134,7 @@ def _make_private(folder: Path) -> None:
     """Create a folder, and those above it that are missing, for root only."""
     if not folder.is_dir():
         _make_private(folder.parent)
-        folder.mkdir(mode=0o700)
+        files.make_folder(folder)
 
 
 def _forget_older(runner: Runner) -> None:

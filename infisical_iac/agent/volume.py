@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infisical_iac.agent.files import hold
+from infisical_iac.agent.files import hold, write
 from infisical_iac.agent.runner import Failure, Runner, action, observation
 
 # The directories of the volume, and their places on the host.
@@ -229,7 +229,7 @@ def _adopt(runner: Runner) -> None:
     folder = runner.path(_MOUNT)
     if not _is_empty(folder) and os.listdir(folder) != ["lost+found"]:
         raise _refuse("the file system is not empty and was not made here: it is not used")
-    runner.path(_MARK).touch()
+    write(runner.path(_MARK), b"")
 
 
 def _unmount_access_disk(runner: Runner) -> None:
