@@ -22,6 +22,7 @@ from bench.results import write_results
 from tests.e2e import giving_up, inspection, upgrading
 from tests.e2e.backing import inventory
 from tests.e2e.running import infisical_iac
+from tests.staging import stack
 from tests.staging.host import StagingHost
 
 _SECRETS = 200
@@ -109,6 +110,7 @@ def main() -> int:
     """Run the benchmark; return 0 once it is complete, 1 on an error."""
 
     def measure() -> str:
+        stack.ensure()
         deploy_fresh()
         say("Upgrading while a client writes")
         with tempfile.TemporaryDirectory() as directory:

@@ -1,7 +1,7 @@
 """Observe and change the Compose project `infisical` of a single host."""
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -308,51 +308,53 @@ def await_health(
     Args:
         without: services that are not waited for.
     """
+    return _await(runner, list_services(runner), seconds, without)
+
+
+def _await(
+    runner: Runner, services: Sequence[str], seconds: float, without: Collection[str]
+) -> list[UnhealthyService]:
     end = time.monotonic() + seconds
-    services = list_services(runner)
     while found := [*_list_unhealthy(runner, services, without)]:
         if any(each.restarts >= _MOST_RESTARTS for each, _ in found) or time.monotonic() >= end:
             break
-        time.sleep(0.5)
+        time.sleep(0.25)
     return [_with_log(runner, each, container) for each, container in found]
 
 
-def start(runner: Runner, *, seconds: int, only: Collection[str] = ()) -> None:
+def start(runner: Runner, *, seconds: int, without: Collection[str] = ()) -> None:
     """Bring the containers to the state of compose.yaml, and wait until all are healthy.
 
     Args:
-        only: services, if the others stay as they are.
+        without: services that stay as they are, and are not waited for.
 
     Raises RuntimeError with a Failure that names the unhealthy ones, with their last log lines.
     """
-    without = [each for each in list_services(runner) if each not in only] if only else []
-    _start(runner, seconds, without, lambda: up(runner, file=COMPOSE_FILE, without=without))
-
-
-def _start(
-    runner: Runner, seconds: int, without: Collection[str], begin: Callable[[], None]
-) -> None:
     hint = ""
     try:
-        begin()
+        up(runner, file=COMPOSE_FILE, without=without)
     except RuntimeError as error:
         hint, seconds = f" ({explain(error)})", 1
-    found = await_health(runner, seconds=seconds, without=without)
+    _refuse_unhealthy(await_health(runner, seconds=seconds, without=without), hint)
+
+
+def _refuse_unhealthy(found: Sequence[UnhealthyService], hint: str = "") -> None:
     if found:
         said = "\n".join(each.describe() for each in found)
         raise RuntimeError(Failure("checks", describe_unhealthy(said, hint)))
 
 
-def create(runner: Runner, service: str) -> DockerContainer:
-    """Create a service's container as compose.yaml says, without starting it.
+def create(runner: Runner, *services: str) -> dict[str, DockerContainer]:
+    """Create the containers of services as compose.yaml says, and return them by service.
 
-    Raises RuntimeError with a Failure.
+    Those that run as it says go on; no other one is started. Raises RuntimeError with a Failure.
     """
-    done = _compose(runner, COMPOSE_FILE, "up", "--no-start", "--no-deps", service, seconds=3600)
-    created = next((each for each in _list_own(runner) if each.service == service), None)
-    if done.status != 0 or created is None:
-        raise failure_of(done.errors or f"Compose has created no container of {service}")
-    return created
+    words = ["up", "--no-start", "--no-deps", *services]
+    done = _compose(runner, COMPOSE_FILE, *words, seconds=_UP_SECONDS)
+    found = {each.service: each for each in _list_own(runner) if each.service in services}
+    if done.status != 0 or len(found) < len(services):
+        raise failure_of(done.errors or "Compose has not created all containers")
+    return found
 
 
 def find_outside(runner: Runner, container: DockerContainer) -> dict[str, list[str]]:
@@ -380,14 +382,15 @@ def connect(runner: Runner, service: str, networks: Mapping[str, Sequence[str]])
                 runner.must_run(["docker", "network", "connect", *aliases, name, container.id])
 
 
-def start_created(runner: Runner, container: DockerContainer, *, seconds: int) -> None:
-    """Start a container that `create` returned, and all other services as `start` does."""
+def start_created(runner: Runner, *containers: DockerContainer, seconds: float) -> None:
+    """Start containers that `create` returned, and wait until they are healthy.
 
-    def begin() -> None:
-        up(runner, file=COMPOSE_FILE, without=[container.service])
-        runner.must_run(["docker", "start", container.id])
-
-    _start(runner, seconds, [], begin)
+    Raises RuntimeError with a Failure, as `start` does.
+    """
+    names = {each.service for each in containers}
+    runner.must_run(["docker", "start", *(each.id for each in containers)])
+    others = {each.service for each in _list_own(runner)} - names
+    _refuse_unhealthy(_await(runner, sorted(names), seconds, others))
 
 
 def describe_unhealthy(said: str, hint: str = "") -> str:

@@ -195,7 +195,8 @@ def _clean(work: StepContext) -> None:
 
 def _swap(work: StepContext) -> None:
     runner = work.runner
-    data.stop(runner, *data.SERVICES)
+    # Redis has nothing to replace, unless the data are of another time.
+    data.stop(runner, *(data.SERVICES if work.plan["data"] else ("infisical", "postgres")))
     if "started" not in work.journal.kept:
         work.keep(started=data.started(runner))
     data.put_in_place(runner, _NEW, _aside(work))
@@ -238,15 +239,15 @@ def _check(work: StepContext) -> None:
     So it reaches nothing but its databases, and only this host reaches it.
     """
     runner, seconds = work.runner, work.plan["timeout"]
-    stack.start(runner, seconds=seconds, only=("postgres", "redis"))
+    created = stack.create(runner, *data.SERVICES)
+    stack.start_created(runner, created["postgres"], created["redis"], seconds=seconds)
     if work.plan["other_postgres"]:
         data.follow_collations(runner)
-    container = stack.create(runner, "infisical")
-    outside = stack.find_outside(runner, container)
+    outside = stack.find_outside(runner, created["infisical"])
     # Noted before they are disconnected: a killed run leaves a container that lacks them.
     work.keep(networks={**work.journal.kept.get("networks", {}), **outside})
-    stack.disconnect(runner, container, outside)
-    stack.start_created(runner, container, seconds=seconds)
+    stack.disconnect(runner, created["infisical"], outside)
+    stack.start_created(runner, created["infisical"], seconds=seconds)
     port = stack.forward_port(runner)
     sentences = proof.check_before_opening(
         runner,
@@ -275,9 +276,9 @@ def _end_check(work: StepContext) -> None:
 
 
 def _connect(work: StepContext) -> None:
-    """Connect the new version, open the edge, and check the public address."""
+    """Bring everything else to the new state, connect the new version, and open the edge."""
+    stack.start(work.runner, seconds=work.plan["timeout"], without=["infisical"])
     stack.connect(work.runner, "infisical", work.journal.kept.get("networks", {}))
-    stack.start(work.runner, seconds=work.plan["timeout"])
     _end_check(work)
     changing.open_edge(work)
     proof.check_opened(work.runner, proof.plan_of(work).address, proof.recall(work))

@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from infisical_iac.agent import stack
-from infisical_iac.agent.docker import Connection, DockerNetwork, Limits, present_images
+from infisical_iac.agent.docker import (
+    Connection,
+    DockerContainer,
+    DockerNetwork,
+    Limits,
+    present_images,
+)
 from infisical_iac.agent.runner import Output
 from infisical_iac.agent.stack import COMPOSE_FILE, Container, ObservedStack, UnhealthyService
 from infisical_iac.core.agent import question
@@ -444,7 +450,7 @@ def test_a_container_is_created_and_disconnected_from_the_outside(
     tmp_path: Path,
 ) -> None:
     host = _with_networks(tmp_path, _created("infisical_edge", "infisical_databases"))
-    created = stack.create(host, "infisical")
+    created = stack.create(host, "infisical")["infisical"]
     outside = stack.find_outside(host, created)
     assert outside == {"infisical_edge": ["infisical", "upstream"]}
     stack.disconnect(host, created, outside)
@@ -475,3 +481,20 @@ def test_a_container_that_compose_can_not_create_is_an_error(
     with pytest.raises(RuntimeError) as refused:
         stack.create(host, "infisical")
     assert "no such image" in refused.value.args[0].message
+
+
+def test_a_created_container_is_started_and_waited_for_alone(
+    tmp_path: Path, sleeps: list[float]
+) -> None:
+    containers = ["i infisical created 0 none", "c caddy exited 0 none"]
+    host = _host(tmp_path, containers, {"docker start": ""})
+    with pytest.raises(RuntimeError) as refused:
+        stack.start_created(host, DockerContainer("i", labels=_LABELS), seconds=3)
+    assert "docker start i" in host.commands
+    message = refused.value.args[0].message
+    assert "infisical is created" in message
+    assert "caddy" not in message
+    assert sum(sleeps) == pytest.approx(3, abs=0.3)
+
+
+_LABELS = {"com.docker.compose.project": "infisical", "com.docker.compose.service": "infisical"}

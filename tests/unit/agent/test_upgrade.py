@@ -113,21 +113,22 @@ class _World:
         self.refuse("serve the copy")
         return "172.18.0.4"
 
-    def start(self, runner: Runner, *, seconds: int, only: Sequence[str] = ()) -> None:
+    def start(self, runner: Runner, *, seconds: int, without: Sequence[str] = ()) -> None:
         assert isinstance(runner, FakeEngine)
-        self.begin(runner, f"{runner.text(_COMPOSE)} {' '.join(only)}".strip())
+        text = runner.text(_COMPOSE) or ""
+        self.begin(runner, f"{text} without infisical" if without else text)
 
-    def create(self, runner: Runner, service: str) -> DockerContainer:
+    def create(self, runner: Runner, *services: str) -> dict[str, DockerContainer]:
         assert isinstance(runner, FakeEngine)
         networks = {"databases"} if runner.path("/networks").exists() else {"databases", "edge"}
-        return DockerContainer(
-            "new", connections={each: Connection("", frozenset({service})) for each in networks}
-        )
+        connections = {each: Connection("", frozenset({"infisical"})) for each in networks}
+        return {each: DockerContainer(each, connections=connections) for each in services}
 
     def find_outside(self, _: Runner, container: DockerContainer) -> dict[str, list[str]]:
         return {name: ["infisical"] for name in container.connections.keys() & {"edge"}}
 
     def disconnect(self, runner: Runner, container: DockerContainer, names: Sequence[str]) -> None:
+        assert container.id == "infisical"
         self.refuse("disconnect")
         if names:
             runner.path("/networks").write_text(" ".join(names))
@@ -136,22 +137,24 @@ class _World:
         self.refuse("connect")
         assert (service, networks) == ("infisical", {"edge": ["infisical"]})
         runner.path("/networks").unlink(missing_ok=True)
+        if self.writes:
+            assert isinstance(runner, FakeEngine)
+            runner.volume(MAIN, written="acknowledged")
 
-    def start_created(self, runner: Runner, container: DockerContainer, *, seconds: int) -> None:
+    def start_created(self, runner: Runner, *created: DockerContainer, seconds: int) -> None:
         assert isinstance(runner, FakeEngine)
-        assert runner.path("/networks").exists()
-        self.begin(runner, f"{runner.text(_COMPOSE)}, closed")
+        names = " ".join(each.id for each in created)
+        assert names != "infisical" or runner.path("/networks").exists()
+        self.begin(runner, f"{runner.text(_COMPOSE)}: {names}")
 
     def begin(self, runner: FakeEngine, what: str) -> None:
         self.starts.append((what, runner.path(_EDGE).exists()))
         self.refuse(f"start {what}")
         if what == "old" and runner.path("/networks").exists():
             assert "docker rm --force infisical" in [line for line, _ in runner.ran]
-        if what == "new, closed":
+        if what == "new: infisical":
             # Its migrations change the data.
             runner.volume(MAIN, base="new")
-        if what in ("new", "new, closed") and self.writes:
-            runner.volume(MAIN, written="acknowledged")
 
     def record(self, *_: object, **__: object) -> Before:
         return Before({}, public=True)
@@ -295,7 +298,7 @@ def test_a_new_version_pauses_infisical_only_once_it_has_passed_on_a_copy(
     assert ended.failure is None
     assert (ended.outcome, ended.told) == ("done", ["Read as before: 1 secret."])
     assert world.paused == [("check the copy", False), ("check", True)]
-    starts = ["new postgres redis", "new, closed", "new"]
+    starts = ["new: postgres redis", "new: infisical", "new without infisical"]
     assert world.starts == [(each, True) for each in starts]
     _assert_new(host)
 
@@ -330,8 +333,8 @@ def test_the_data_of_a_release_come_with_its_record_and_an_empty_redis(
 
 _BEFORE = ["dump", "load", "serve the copy", "check the copy"]
 _AFTER = [
-    *("start new postgres redis", "disconnect", "start new, closed", "check"),
-    *("connect", "start new", "open"),
+    *("start new: postgres redis", "disconnect", "start new: infisical", "check"),
+    *("start new without infisical", "connect", "open"),
 ]
 
 
