@@ -169,7 +169,9 @@ def _put_keys(work: StepContext) -> None:
 def _put_files_back(work: StepContext) -> None:
     """Bring back all files that the restore has replaced. Keys that the host lacked stay there."""
     _files_of(work).bring_back()
-    if work.runner.path(f"{keys.ROOT}/keys/encryption_key").exists():
+    # The plan for a restore of the version before does not tell what was put.
+    has_put = work.plan.get("put", True)
+    if has_put and work.runner.path(f"{keys.ROOT}/keys/encryption_key").exists():
         keys.derive(work.runner)
 
 

@@ -334,6 +334,17 @@ def test_a_snapshot_under_another_key_is_refused(world: _World, host: FakeEngine
     _assert_old(host)
 
 
+def test_a_restore_without_a_kit_leaves_the_derived_file_as_it_is(
+    world: _World, tmp_path: Path
+) -> None:
+    """Somebody may have changed a key by hand, and no restore should spread that."""
+    host = _make(tmp_path / "host", put=[], aside=[])
+    host.write("/etc/infisical/.env", "as it was")
+    world.manifest["encryption_key"] = "another"
+    assert _run(host).outcome == "undone"
+    assert host.text("/etc/infisical/.env") == "as it was"
+
+
 def test_old_data_that_are_unhealthy_end_the_rollback_nevertheless(
     world: _World, host: FakeEngine
 ) -> None:
