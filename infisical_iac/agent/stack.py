@@ -322,20 +322,17 @@ def _await(
     return [_with_log(runner, each, container) for each, container in found]
 
 
-def start(runner: Runner, *, seconds: int, without: Collection[str] = ()) -> None:
+def start(runner: Runner, *, seconds: int) -> None:
     """Bring the containers to the state of compose.yaml, and wait until all are healthy.
-
-    Args:
-        without: services that stay as they are, and are not waited for.
 
     Raises RuntimeError with a Failure that names the unhealthy ones, with their last log lines.
     """
     hint = ""
     try:
-        up(runner, file=COMPOSE_FILE, without=without)
+        up(runner, file=COMPOSE_FILE)
     except RuntimeError as error:
         hint, seconds = f" ({explain(error)})", 1
-    _refuse_unhealthy(await_health(runner, seconds=seconds, without=without), hint)
+    _refuse_unhealthy(await_health(runner, seconds=seconds), hint)
 
 
 def _refuse_unhealthy(found: Sequence[UnhealthyService], hint: str = "") -> None:
@@ -344,17 +341,16 @@ def _refuse_unhealthy(found: Sequence[UnhealthyService], hint: str = "") -> None
         raise RuntimeError(Failure("checks", describe_unhealthy(said, hint)))
 
 
-def create(runner: Runner, *services: str) -> dict[str, DockerContainer]:
-    """Create the containers of services as compose.yaml says, and return them by service.
+def create(runner: Runner) -> dict[str, DockerContainer]:
+    """Create all containers as compose.yaml says, and return them by service.
 
     Those that run as it says go on; no other one is started. Raises RuntimeError with a Failure.
     """
-    words = ["up", "--no-start", "--no-deps", *services]
+    words = ["up", "--no-start", "--remove-orphans"]
     done = _compose(runner, COMPOSE_FILE, *words, seconds=_UP_SECONDS)
-    found = {each.service: each for each in _list_own(runner) if each.service in services}
-    if done.status != 0 or len(found) < len(services):
-        raise failure_of(done.errors or "Compose has not created all containers")
-    return found
+    if done.status != 0:
+        raise failure_of(done.errors or f"Compose ended with status {done.status}")
+    return {each.service: each for each in _list_own(runner)}
 
 
 def find_outside(runner: Runner, container: DockerContainer) -> dict[str, list[str]]:

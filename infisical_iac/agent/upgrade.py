@@ -239,15 +239,16 @@ def _check(work: StepContext) -> None:
     So it reaches nothing but its databases, and only this host reaches it.
     """
     runner, seconds = work.runner, work.plan["timeout"]
-    created = stack.create(runner, *data.SERVICES)
-    stack.start_created(runner, created["postgres"], created["redis"], seconds=seconds)
+    created = stack.create(runner)
+    databases = [created.pop("postgres"), created.pop("redis")]
+    stack.start_created(runner, *databases, seconds=seconds)
     if work.plan["other_postgres"]:
         data.follow_collations(runner)
     outside = stack.find_outside(runner, created["infisical"])
     # Noted before they are disconnected: a killed run leaves a container that lacks them.
     work.keep(networks={**work.journal.kept.get("networks", {}), **outside})
     stack.disconnect(runner, created["infisical"], outside)
-    stack.start_created(runner, created["infisical"], seconds=seconds)
+    stack.start_created(runner, *created.values(), seconds=seconds)
     port = stack.forward_port(runner)
     sentences = proof.check_before_opening(
         runner,
@@ -276,8 +277,7 @@ def _end_check(work: StepContext) -> None:
 
 
 def _connect(work: StepContext) -> None:
-    """Bring everything else to the new state, connect the new version, and open the edge."""
-    stack.start(work.runner, seconds=work.plan["timeout"], without=["infisical"])
+    """Connect the new version, open the edge, and check the public address."""
     stack.connect(work.runner, "infisical", work.journal.kept.get("networks", {}))
     _end_check(work)
     changing.open_edge(work)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from infisical_iac.agent.data import MAIN, create_volume, find_volume, place_of
-from infisical_iac.agent.files import require_space
+from infisical_iac.agent.files import require_space, sync
 from infisical_iac.agent.runner import Failure, Runner
 
 # A file that was written to so shortly before its copy may change again with the same time.
@@ -32,7 +32,10 @@ def begin_copy(runner: Runner, name: str, project: str) -> None:
     needed = sum(each.stat().st_size for each in _files(source)) // 1024 + _SPARE_KIB
     require_space(source.parent, needed, "the copy", "next to the data, and Docker's disk")
     create_volume(runner, name, project)
-    _copy(runner, source, name, in_use=True)
+    target = _place(runner, name)
+    _copy_folder(source, target, in_use=True)
+    # One call flushes all of them, without waiting for each.
+    runner.must_run(["sync", "--file-system", str(target)], seconds=_SYNC_SECONDS)
 
 
 def complete_copy(runner: Runner, name: str) -> None:
@@ -40,7 +43,7 @@ def complete_copy(runner: Runner, name: str) -> None:
 
     Raises RuntimeError with a Failure, or OSError.
     """
-    _copy(runner, _place(runner, MAIN), name, in_use=False)
+    _copy_folder(_place(runner, MAIN), _place(runner, name), in_use=False)
 
 
 def _place(runner: Runner, name: str) -> Path:
@@ -56,13 +59,6 @@ def _files(folder: Path) -> Iterator[Path]:
             yield each
 
 
-def _copy(runner: Runner, source: Path, name: str, *, in_use: bool) -> None:
-    target = _place(runner, name)
-    _copy_folder(source, target, in_use=in_use)
-    # One call flushes all of them, without waiting for each.
-    runner.must_run(["sync", "--file-system", str(target)], seconds=_SYNC_SECONDS)
-
-
 def _copy_folder(source: Path, target: Path, *, in_use: bool) -> None:
     """Make a folder's copy the same, except for what changes meanwhile if it is `in_use`."""
     gone = {each.name: each for each in os.scandir(target)}
@@ -75,6 +71,8 @@ def _copy_folder(source: Path, target: Path, *, in_use: bool) -> None:
     for each in gone.values():
         _remove(each)
     _own(target, source.stat())
+    if not in_use:
+        sync(target)
 
 
 def _copy_entry(
@@ -98,6 +96,8 @@ def _copy_entry(
         # With this time, no file in use is taken for the same that may still change.
         is_recent = in_use and found.st_mtime > began - _RECENT_SECONDS
         os.utime(copy, ns=(0, 0) if is_recent else (found.st_atime_ns, found.st_mtime_ns))
+        if not in_use:
+            sync(copy)
 
 
 def _is_same(copied: os.stat_result, found: os.stat_result) -> bool:

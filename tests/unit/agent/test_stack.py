@@ -450,12 +450,12 @@ def test_a_container_is_created_and_disconnected_from_the_outside(
     tmp_path: Path,
 ) -> None:
     host = _with_networks(tmp_path, _created("infisical_edge", "infisical_databases"))
-    created = stack.create(host, "infisical")["infisical"]
+    created = stack.create(host)["infisical"]
     outside = stack.find_outside(host, created)
     assert outside == {"infisical_edge": ["infisical", "upstream"]}
     stack.disconnect(host, created, outside)
     ran = [command for command, _ in host.ran]
-    assert any(command.endswith("up --no-start --no-deps infisical") for command in ran)
+    assert any(command.endswith("up --no-start --remove-orphans") for command in ran)
     assert ran[-1] == "docker network disconnect infisical_edge i"
 
 
@@ -479,7 +479,7 @@ def test_a_container_that_compose_can_not_create_is_an_error(
 ) -> None:
     host = _with_networks(tmp_path, _created(), {_UP: Output(1, "", "no such image\n")})
     with pytest.raises(RuntimeError) as refused:
-        stack.create(host, "infisical")
+        stack.create(host)
     assert "no such image" in refused.value.args[0].message
 
 

@@ -113,15 +113,15 @@ class _World:
         self.refuse("serve the copy")
         return "172.18.0.4"
 
-    def start(self, runner: Runner, *, seconds: int, without: Sequence[str] = ()) -> None:
+    def start(self, runner: Runner, *, seconds: int) -> None:
         assert isinstance(runner, FakeEngine)
-        text = runner.text(_COMPOSE) or ""
-        self.begin(runner, f"{text} without infisical" if without else text)
+        self.begin(runner, runner.text(_COMPOSE) or "")
 
-    def create(self, runner: Runner, *services: str) -> dict[str, DockerContainer]:
+    def create(self, runner: Runner) -> dict[str, DockerContainer]:
         assert isinstance(runner, FakeEngine)
         networks = {"databases"} if runner.path("/networks").exists() else {"databases", "edge"}
         connections = {each: Connection("", frozenset({"infisical"})) for each in networks}
+        services = ("postgres", "redis", "infisical", "caddy")
         return {each: DockerContainer(each, connections=connections) for each in services}
 
     def find_outside(self, _: Runner, container: DockerContainer) -> dict[str, list[str]]:
@@ -144,7 +144,7 @@ class _World:
     def start_created(self, runner: Runner, *created: DockerContainer, seconds: int) -> None:
         assert isinstance(runner, FakeEngine)
         names = " ".join(each.id for each in created)
-        assert names != "infisical" or runner.path("/networks").exists()
+        assert "infisical" not in names or runner.path("/networks").exists()
         self.begin(runner, f"{runner.text(_COMPOSE)}: {names}")
 
     def begin(self, runner: FakeEngine, what: str) -> None:
@@ -152,7 +152,7 @@ class _World:
         self.refuse(f"start {what}")
         if what == "old" and runner.path("/networks").exists():
             assert "docker rm --force infisical" in [line for line, _ in runner.ran]
-        if what == "new: infisical":
+        if what == "new: infisical caddy":
             # Its migrations change the data.
             runner.volume(MAIN, base="new")
 
@@ -298,7 +298,7 @@ def test_a_new_version_pauses_infisical_only_once_it_has_passed_on_a_copy(
     assert ended.failure is None
     assert (ended.outcome, ended.told) == ("done", ["Read as before: 1 secret."])
     assert world.paused == [("check the copy", False), ("check", True)]
-    starts = ["new: postgres redis", "new: infisical", "new without infisical"]
+    starts = ["new: postgres redis", "new: infisical caddy"]
     assert world.starts == [(each, True) for each in starts]
     _assert_new(host)
 
@@ -333,8 +333,8 @@ def test_the_data_of_a_release_come_with_its_record_and_an_empty_redis(
 
 _BEFORE = ["dump", "load", "serve the copy", "check the copy"]
 _AFTER = [
-    *("start new: postgres redis", "disconnect", "start new: infisical", "check"),
-    *("start new without infisical", "connect", "open"),
+    *("start new: postgres redis", "disconnect", "start new: infisical caddy", "check"),
+    *("connect", "open"),
 ]
 
 
@@ -427,13 +427,13 @@ def test_writes_to_data_that_were_given_up_are_counted(
 ) -> None:
     world.failing, world.writes = {"open"}, True
     host.started[:] = ["2026-11-25T10:00:00Z"]
-    start = world.start
+    start = world.start_created
 
-    def start_again(runner: Runner, **more: Any) -> None:
+    def start_again(runner: Runner, *created: DockerContainer, **more: Any) -> None:
         host.started[:] = ["2026-11-25T10:20:00Z"]
-        start(runner, **more)
+        start(runner, *created, **more)
 
-    monkeypatch.setattr(stack, "start", start_again)
+    monkeypatch.setattr(stack, "start_created", start_again)
     (given_up,) = _run(host).kept["given_up"]
     assert (given_up["name"], given_up["writes"]) == (_GIVEN_UP, 42)
     assert given_up["images"] == ("infisical:1", "postgres:1")
