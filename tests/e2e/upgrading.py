@@ -73,7 +73,7 @@ STATE_FILE = "/var/lib/infisical-upgrade/state"
 PUT_ASIDE = ("agent/data", "_put_aside(runner, aside, {})")
 _UPGRADE = "agent/upgrade"
 SWAPPED = (_UPGRADE, "def _check(work: StepContext) -> None:")
-DISCONNECTED = (_UPGRADE, "stack.disconnect(runner, container, outside)")
+DISCONNECTED = (_UPGRADE, 'stack.disconnect(runner, created["infisical"], outside)')
 FORWARDED = (_UPGRADE, "port = stack.forward_port(runner)")
 CONNECTED = (_UPGRADE, "_end_check(work)")
 PROVEN = (_UPGRADE, "def _remove_old(work: StepContext) -> None:")

@@ -25,7 +25,7 @@ from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.runner import Failure, Output, Runner
 from infisical_iac.agent.snapshot import LoadedSnapshot, SnapshotPlace
 from tests.unit.agent.fake_engine import FakeEngine
-from tests.unit.agent.killed import deaths
+from tests.unit.agent.kill_points import KillStory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -217,6 +217,10 @@ def _is_paused(host: FakeEngine) -> bool:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> _World:
+    return _make_world(monkeypatch)
+
+
+def _make_world(monkeypatch: pytest.MonkeyPatch) -> _World:
     made = _World()
     monkeypatch.setattr(dump, "make_dump", made.dump)
     monkeypatch.setattr(snapshot, "load", made.load)
@@ -396,30 +400,37 @@ def test_data_under_another_key_are_refused(world: _World, tmp_path: Path) -> No
     _assert_old(host)
 
 
-@pytest.mark.parametrize("failing", ["", "check the copy", "check", "open"])
-def test_a_change_that_is_killed_anywhere_reaches_an_end_and_loses_no_write(
-    world: _World, tmp_path: Path, failing: str
-) -> None:
-    world.failing = {failing} if failing else set()
-    world.writes = True
-    number = 0
-    for host in deaths(_make, _run, tmp_path):
+# For the tests of `test_kill_points.py`.
+FAILURES = ("", "check the copy", "check", "open")
+
+
+def kill_story(monkeypatch: pytest.MonkeyPatch, failing: str) -> KillStory:
+    """Return a change of version during which users write, and which loses no write."""
+    world = _make_world(monkeypatch)
+    world.failing, world.writes = {failing} if failing else set(), True
+    wrote: dict[Path, bool] = {}
+
+    def act(host: Runner) -> None:
         assert isinstance(host, FakeEngine)
-        wrote = "written" in host.volumes().get(MAIN, {})
+        wrote[host.root] = "written" in host.volumes().get(MAIN, {})
         ended = transaction.run(host, _KIND)
+        if ended:
+            told = {each["name"] for each in ended.kept.get("given_up", ())}
+            assert {name for name, each in host.given_up().items() if "written" in each} <= told
+
+    def check(host: Runner) -> None:
+        assert isinstance(host, FakeEngine)
         if host.volumes()[MAIN]["base"] == "new":
             assert not failing
             _assert_new(host)
         else:
             _assert_old(host)
-            held = [name for name, files in host.given_up().items() if "written" in files]
-            assert held or not wrote
-            if ended:
-                told = [each["name"] for each in ended.kept.get("given_up", ())]
-                assert {*held} <= {*told}
+            assert not wrote.get(host.root) or any(
+                "written" in each for each in host.given_up().values()
+            )
         assert transaction.run(host, _KIND) is None
-        number += 1
-    assert number > 60
+
+    return KillStory(_make, act, check)
 
 
 def test_writes_to_data_that_were_given_up_are_counted(
