@@ -113,7 +113,7 @@ class HostData:
         is_deployed = work.runner.path(stack.COMPOSE_FILE).exists()
         work.keep(serves=is_deployed)
         if is_deployed:
-            stack.up(work.runner, file=stack.COMPOSE_FILE)
+            stack.up(work.runner)
             unhealthy = stack.await_health(work.runner, seconds=work.plan["timeout"])
             work.keep(unhealthy="\n".join(each.describe() for each in unhealthy))
 

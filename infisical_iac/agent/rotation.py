@@ -209,7 +209,7 @@ def _start_database(runner: Runner) -> Database:
         database = find_database(runner, "single")
     except RuntimeError:
         others = [each for each in stack.list_services(runner) if each != "postgres"]
-        stack.up(runner, file=stack.COMPOSE_FILE, without=others)
+        stack.up(runner, without=others)
         database = find_database(runner, "single")
     end_at = time.monotonic() + _START_SECONDS
     ready = ["pg_isready", "--quiet", "--username", "infisical", "--host", "127.0.0.1"]

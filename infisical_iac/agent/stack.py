@@ -111,9 +111,9 @@ def state(runner: Runner, *, compose: str, images: Sequence[str]) -> ObservedSta
 
 
 @observation
-def connections(runner: Runner, *, file: str) -> ObservedStack:
-    """Return the containers with their connections, Docker's networks, and a Compose file."""
-    text = runner.text(file) or ""
+def connections(runner: Runner) -> ObservedStack:
+    """Return the containers with their connections, Docker's networks, and compose.yaml."""
+    text = runner.text(COMPOSE_FILE) or ""
     return ObservedStack(
         True,
         containers=_by_service(_list_own(runner)),
@@ -212,15 +212,13 @@ def write_compose(runner: Runner, *, file: str, text: str) -> None:
 def up(
     runner: Runner,
     *,
-    file: str,
     without: Collection[str] = (),
     services: Collection[str] = (),
     networks: Sequence[str] = (),
 ) -> None:
-    """Bring the containers to the state of a Compose file on the host.
+    """Bring the containers to the state of compose.yaml.
 
     Args:
-        file: compose.yaml, or a variant of it with the same services.
         without: services that stay as they are.
         services: services whose containers are re-created in any case.
         networks: networks that are re-created: Compose does not change one that exists, and refuses
@@ -234,7 +232,7 @@ def up(
     removed = runner.run(["docker", "network", "rm", *networks]) if networks else Output(0)
     chosen = [each for each in list_services(runner) if each not in without] if without else []
     words = ["up", "--detach", "--remove-orphans", *chosen]
-    done = _compose(runner, file, *words, seconds=_UP_SECONDS)
+    done = _compose(runner, COMPOSE_FILE, *words, seconds=_UP_SECONDS)
     if done.status != 0:
         said = f"{removed.errors}{done.text}{done.errors}"
         raise failure_of(said or f"Compose ended with status {done.status}")
@@ -329,7 +327,7 @@ def start(runner: Runner, *, seconds: int) -> None:
     """
     hint = ""
     try:
-        up(runner, file=COMPOSE_FILE)
+        up(runner)
     except RuntimeError as error:
         hint, seconds = f" ({explain(error)})", 1
     _refuse_unhealthy(await_health(runner, seconds=seconds), hint)
@@ -428,7 +426,6 @@ def _with_log(runner: Runner, found: UnhealthyService, container: str) -> Unheal
     return UnhealthyService(found.service, found.status, found.health, found.restarts, log)
 
 
-@action
 def forward_port(runner: Runner, *, project: str = PROJECT) -> int:
     """Forward a port of the host's loopback to a project's Infisical; close an earlier one.
 

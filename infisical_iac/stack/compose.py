@@ -220,20 +220,17 @@ def write(file: File) -> None:
     perform(asked, doing=f"write {file.path}")
 
 
-def up(timeout: int, without: Collection[str] = (), file: str = COMPOSE_FILE) -> None:
+def up(timeout: int, without: Collection[str] = ()) -> None:
     """Bring the containers to the state of a file on the host, and wait until all are healthy.
 
     Compose does not compare networks, does not reconnect containers, and does not see changes by
     `docker update`. So containers with wrong connections or limits are re-created. Raises
     UserError with the last log lines of containers that are not healthy within `timeout` seconds.
     The services `without` stay as they are.
-
-    Args:
-        file: compose.yaml, or a variant of it with the same services.
     """
     failure = ""
     try:
-        bring_up(without, file)
+        bring_up(without)
     except CommandFailed as error:
         failure, timeout = f" ({error})", 1
     unhealthy = list_unhealthy(timeout, without)
@@ -253,16 +250,15 @@ def list_unhealthy(timeout: int, without: Collection[str] = ()) -> str:
     return "\n".join(each.describe() for each in found)
 
 
-def bring_up(without: Collection[str] = (), file: str = COMPOSE_FILE) -> None:
-    """Bring the containers to the state of a file on the host. Raises CommandFailed.
+def bring_up(without: Collection[str] = ()) -> None:
+    """Bring the containers to the state of compose.yaml. Raises CommandFailed.
 
     Arguments as for `up`.
     """
-    seen = ask(question(agent_stack.connections, file=file))
+    seen = ask(question(agent_stack.connections))
     found = compare_connections(seen.compose, seen)
     asked = question(
         agent_stack.up,
-        file=file,
         without=sorted(without),
         services=sorted(found.wrong().keys() - {*without}),
         networks=found.foreign(),
@@ -281,14 +277,6 @@ def compose_text() -> str:
 def published_port() -> int:
     """Return the port on which the current host publishes the API, independent of the settings."""
     return port_of(compose_text())
-
-
-def forward_port() -> int:
-    """Forward a port of the loopback to an Infisical that publishes none, and return that port.
-
-    An earlier port is closed. Raises CommandFailed.
-    """
-    return perform(question(agent_stack.forward_port), doing="forward a port to Infisical")
 
 
 def shared_values(settings: Settings, machine: MachineState) -> dict[str, object]:

@@ -120,12 +120,12 @@ class _World:
             runner.run(["docker", "volume", "rm", f"{place.project}_postgres"])
 
     def start(self, runner: Runner, *, seconds: int) -> None:
-        self.up(runner, file=_COMPOSE)
+        self.up(runner)
         self.refuse(f"start {runner.text(_COMPOSE)}")
 
-    def up(self, runner: Runner, *, file: str) -> None:
+    def up(self, runner: Runner) -> None:
         assert isinstance(runner, FakeEngine)
-        text = runner.text(file) or ""
+        text = runner.text(_COMPOSE) or ""
         self.starts.append((text, runner.path(_EDGE).exists()))
         self.refuse(f"up {text}")
         if self.writes and text == "new":

@@ -119,7 +119,7 @@ _POSTGRES = "p postgres running 0 healthy"
 
 def _up(host: _Host, **arguments: Sequence[str]) -> list[str]:
     """Bring up a stack, and return the containers that Compose finds afterwards."""
-    stack.up(host, file=COMPOSE_FILE, **arguments)
+    stack.up(host, **arguments)
     return host.find()
 
 
@@ -336,13 +336,13 @@ def test_a_container_that_was_just_started_has_time_to_become_healthy(
     assert sum(sleeps) == stack.START_SECONDS
 
 
-def test_the_connections_are_compared_with_a_variant_of_compose_yaml(tmp_path: Path) -> None:
+def test_the_connections_are_compared_with_compose_yaml(tmp_path: Path) -> None:
     host = FakeRunner(tmp_path, _answers(**_FIELDS))
-    host.write("/var/lib/infisical-upgrade/closed.yaml", "services: {redis: {}}\n")
-    found = stack.connections(host, file="/var/lib/infisical-upgrade/closed.yaml")
+    assert stack.connections(host).compose == ""
+    host.write(COMPOSE_FILE, "services: {redis: {}}\n")
+    found = stack.connections(host)
     assert found.compose == "services: {redis: {}}\n"
     assert ([*found.containers], len(found.networks)) == (["redis"], 2)
-    assert stack.connections(host, file="/no").compose == ""
 
 
 def test_a_file_that_compose_refuses_leaves_the_old_one(tmp_path: Path) -> None:
