@@ -73,8 +73,9 @@ test-recipes: $(VENV)/.dev ## Build and start each recipe of examples/recipes: s
 	@$(RUN)/python -m tests.tools
 	@$(RUN)/pytest tests/recipes
 
-bench: $(VENV)/.dev ## Measure against Ansible, a shell script and the SDK, large backups and faults, into bench/*.md
+bench: $(VENV)/.dev ## Measure against Ansible, a shell script and the SDK, upgrades, large backups and faults, into bench/*.md
 	@$(RUN)/python -m bench
+	@$(RUN)/python -m bench.upgrade
 	@$(RUN)/python -m bench.backups
 	@$(RUN)/python -m bench.ha
 
