@@ -23,7 +23,7 @@ EARLY = {
 # Points after PostgreSQL has got the new password.
 LATE = {
     "altered": (_ROTATION, 'give_password(work.runner, _start_database(work.runner), "postgres")'),
-    "up": ("agent/stack", "        up(runner, file=file)"),
+    "up": ("agent/stack", "        up(runner)"),
     "proven": (_ROTATION, "def _retire_other(work: StepContext) -> None:"),
     "old forgotten": (_ROTATION, '_retire(work.runner, work.plan["key"])'),
 }

@@ -16,23 +16,25 @@ _FUNCTIONS = {
 # Other writes, and why a power cut may tear them.
 _ALLOWED = {
     # Docker or the agent writes the next file over a torn log or its copy.
-    ("access_log.py", "replace"): "the compressed log was flushed, and its folder is afterwards",
-    ("access_log.py", "os.truncate"): "the log is emptied once its copy is flushed",
-    ("access_log.py", "open"): "a copy of the log, which is flushed before it is used",
-    ("dump.py", "touch"): "a dump that was not made to its end is made again",
-    ("dump.py", "rename"): "both folders are flushed afterwards",
-    ("host_key.py", "os.replace"): "the folder is flushed afterwards",
-    ("ingress.py", "replace"): "the files were flushed, and their folder is afterwards",
-    ("lock.py", "write_text"): "the holder's name, in memory",
-    ("maintenance.py", "write_text"): "the holder's name, in memory",
-    ("removal.py", "rename"): "its folder is flushed afterwards",
-    ("runner.py", "open"): "the output of a program, which its caller flushes",
-    ("shared_state.py", "rename"): "a copy; the next write flushes its folder",
-    ("upgrade.py", "symlink_to"): "chosen again before each load",
-    ("vitals.py", "open"): "addresses of containers, which each run of the monitor compares",
-    ("vitals.py", "truncate"): "as above",
-    ("volume.py", "rename"): "the file system is flushed before the source is removed",
-    ("volume.py", "write_text"): "the holder's name, in memory",
+    ("access_log.py", "replace"),  # the compressed log was flushed, and its folder is afterwards
+    ("access_log.py", "os.truncate"),  # the log is emptied once its copy is flushed
+    ("access_log.py", "open"),  # a copy of the log, which is flushed before it is used
+    ("dump.py", "touch"),  # a dump that was not made to its end is made again
+    ("dump.py", "rename"),  # both folders are flushed afterwards
+    ("host_key.py", "os.replace"),  # the folder is flushed afterwards
+    ("ingress.py", "replace"),  # the files were flushed, and their folder is afterwards
+    ("lock.py", "write_text"),  # the holder's name, in memory
+    ("maintenance.py", "write_text"),  # the holder's name, in memory
+    ("removal.py", "rename"),  # its folder is flushed afterwards
+    ("runner.py", "open"),  # the output of a program, which its caller flushes
+    ("shared_state.py", "rename"),  # a copy; the next write flushes its folder
+    ("upgrade.py", "symlink_to"),  # chosen again before each load
+    ("vitals.py", "open"),  # addresses of containers, which each run of the monitor compares
+    ("vitals.py", "truncate"),  # as above
+    ("volume.py", "rename"),  # the file system is flushed before the source is removed
+    ("volume.py", "write_text"),  # the holder's name, in memory
+    ("volume_copy.py", "shutil.copyfile"),  # flushed before the data are swapped
+    ("volume_copy.py", "symlink_to"),  # its folder is flushed afterwards
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import infisical_iac
-from tests.e2e import dying_script, upgrading
+from tests.e2e import dying_rotation, dying_script, upgrading
 
 _SOURCE = Path(infisical_iac.__file__).parent
 _LINES = {
@@ -13,6 +13,10 @@ _LINES = {
     for module in (dying_script, upgrading)
     for name, value in vars(module).items()
     if isinstance(value, tuple) and len(value) == 2 and str(value[0]).startswith("agent/")
+} | {
+    ("dying_rotation", name): value
+    for group in (dying_rotation.EARLY, dying_rotation.LATE, dying_rotation.BACK)
+    for name, value in group.items()
 }
 
 
