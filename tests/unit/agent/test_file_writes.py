@@ -26,6 +26,7 @@ _ALLOWED = {
     ("lock.py", "write_text"),  # the holder's name, in memory
     ("maintenance.py", "write_text"),  # the holder's name, in memory
     ("removal.py", "rename"),  # its folder is flushed afterwards
+    ("restore.py", "replace"),  # a step of a restore, not of a path
     ("runner.py", "open"),  # the output of a program, which its caller flushes
     ("shared_state.py", "rename"),  # a copy; the next write flushes its folder
     ("upgrade.py", "symlink_to"),  # chosen again before each load
