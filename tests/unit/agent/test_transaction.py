@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infisical_iac.agent import files, transaction
+from infisical_iac.agent import files, journal, transaction
 from infisical_iac.agent.journal import (
     Act,
     StepContext,
@@ -316,7 +316,7 @@ def test_the_journal_can_be_written_on_a_full_disk(
             raise OSError(28, "No space left on device", str(path))
         files.write(path, content)
 
-    monkeypatch.setattr(transaction, "write", write_if_there_is_space)
+    monkeypatch.setattr(journal, "write", write_if_there_is_space)
     ended = run(host, story.kind)
     assert ended
     assert ended.outcome == "done"
