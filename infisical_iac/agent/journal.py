@@ -213,11 +213,9 @@ def describe(of: Transaction, text: str) -> str:
     phase = "begun"
     if found.way == "back":
         phase = "backing"
-    elif found.waits:
-        phase = "swapped"
     elif place >= of.index(of.proven_from):
         phase = "proven"
-    elif place >= of.index(of.goes_on_from):
+    elif found.waits or place >= of.index(of.goes_on_from):
         phase = "swapped"
     first, *others = found.named
     return " ".join((first, phase, *others))

@@ -417,8 +417,12 @@ def progress(runner: Runner, *, name: str, seen: int, seconds: float) -> Progres
     while True:
         active = is_active(runner, name)
         journal = read_journal(runner, of) or read_last(runner, of)
+        # One that was asked to go back waits no more, although its unit has yet to say so.
+        is_asked = active and runner.path(f"{of.directory}/asked-back").exists()
         is_new = journal is not None and (
-            journal.outcome or journal.is_unanswered or len(journal.log) > seen
+            journal.outcome
+            or (journal.is_unanswered and not (is_asked and journal.way == "forward"))
+            or len(journal.log) > seen
         )
         if is_new or not active or time.monotonic() >= end:
             if journal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -287,6 +288,19 @@ def test_one_that_waits_goes_back_if_somebody_asks(story: _Story, tmp_path: Path
     assert (ended.outcome, story.calls) == ("undone", ["do one", "undo one"])
 
 
+def test_one_that_is_about_to_go_back_does_not_seem_to_wait(
+    story: _Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its unit starts a moment after it was asked; the side that follows must not do the step."""
+    host = _by_operator(tmp_path / "host")
+    run(host, story.kind)
+    ask_back(host, name="test")
+    monkeypatch.setattr(time, "sleep", lambda _: run(host, story.kind))
+    found = progress(host, name="test", seen=2, seconds=60).journal
+    assert found
+    assert (found.way, found.is_unanswered) == ("back", True)
+
+
 def test_its_end_is_known_until_it_was_told(story: _Story, host: FakeRunner) -> None:
     run(host, story.kind)
     told = open_transactions(host)["test"].journal
@@ -429,6 +443,7 @@ def test_a_unit_that_another_one_starts_at_the_same_time_is_no_error(
         ("one", "forward", True, "swapped"),
         ("three", "forward", False, "swapped"),
         ("five", "forward", False, "proven"),
+        ("five", "forward", True, "proven"),
         ("five", "back", False, "backing"),
     ],
 )
