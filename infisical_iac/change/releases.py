@@ -61,6 +61,27 @@ class Release:
 
 
 @dataclass(frozen=True)
+class Rollback:
+    """A way back to a release.
+
+    Attributes:
+        was: the running images.
+        keeps_data: whether today's data stay; else they are replaced by the release's.
+        brings_writes: whether the present secrets that the release's data lack are written to them.
+    """
+
+    release: Release
+    was: Images
+    keeps_data: bool = False
+    brings_writes: bool = False
+
+    @property
+    def data(self) -> Release | None:
+        """Return the release whose data are loaded, None if today's data stay."""
+        return None if self.keeps_data else self.release
+
+
+@dataclass(frozen=True)
 class Surplus:
     """Releases, by name, and images, by reference, that can be removed."""
 

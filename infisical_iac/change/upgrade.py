@@ -14,7 +14,7 @@ from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.transaction import INTERRUPTED
 from infisical_iac.agent.upgrade import has_paused
 from infisical_iac.change import changeover, releases
-from infisical_iac.change.releases import IMAGE_KIB, Release, UnfinishedChange
+from infisical_iac.change.releases import IMAGE_KIB, Release, Rollback, UnfinishedChange
 from infisical_iac.core import audit, journal, transaction
 from infisical_iac.core.agent import ask, question
 from infisical_iac.core.change import Change, Unknown, UpToDate
@@ -159,24 +159,18 @@ class VersionChanges:
         sentences = [*ended.told, *given_up_after_proof(ended.kept.get("removed", ()), kept)]
         return " ".join([f"Infisical {unfinished.new} serves.", *sentences])
 
-    def go_to(
-        self,
-        release: Release,
-        was: Images,
-        data: Release | None,
-        project: str,
-        *,
-        bring_writes: bool = False,
-    ) -> list[str]:
+    def refuse_bringing_writes(self) -> None:
+        """Raise Refused if a rollback can't bring writes over."""
+
+    def go_to(self, back: Rollback, project: str) -> list[str]:
         """Roll back to a release, and return sentences about it.
 
-        The host gets the data of the release `data`, or keeps today's data if that is None; with
-        `bring_writes`, it also gets the present secrets that those data lack. Raises a UserError:
-        the previous version runs again then, or the message says how to restore it.
+        Raises a UserError: the previous version runs again then, or the message says how to restore
+        it.
         """
-        settings = self.site.settings
+        settings, release = self.site.settings, back.release
         kept = with_own_settings(fetch_release(release, settings.stack), stack.compose_text())
-        change = VersionChange(was, kept, data, bring_writes)
+        change = VersionChange(back.was, kept, back.data, back.brings_writes)
         with audit.record("rollback", [f"~ Infisical: back to {release.name}"]):
             sentences = change_on_host(change, settings, project)
         return [

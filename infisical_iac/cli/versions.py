@@ -8,7 +8,7 @@ import click
 
 from infisical_iac.agent.data import GivenUp
 from infisical_iac.backup.record import size
-from infisical_iac.change.releases import Release, choose, parse_unfinished
+from infisical_iac.change.releases import Release, Rollback, choose, parse_unfinished
 from infisical_iac.cli.options import (
     FOUND,
     Lock,
@@ -313,6 +313,9 @@ def rollback(
         from infisical_iac.workspace.load import load_declared
 
         project = load_declared(settings.workspace).project.slug
+        changes = at(site_of(settings), VersionChanges)
+        if bring_writes:
+            changes.refuse_bringing_writes()
         machine = read_machine()
         machine.refuse_changing()
         rotating = keys.parse_unfinished(machine.rotating)
@@ -328,9 +331,7 @@ def rollback(
         lost = "" if keep_data else f", without anything written since {chosen.manifest.at}{but}"
         what = f"This goes back to Infisical {chosen.manifest.infisical}{lost}."
         confirm_name(what, "the release's", chosen.name, confirm)
-        data = None if keep_data else chosen
-        changes = at(site_of(settings), VersionChanges)
-        sentences = changes.go_to(chosen, was, data, project, bring_writes=bring_writes)
+        sentences = changes.go_to(Rollback(chosen, was, keep_data, bring_writes), project)
     for sentence in sentences:
         echo(sentence)
 

@@ -18,7 +18,7 @@ from infisical_iac.backup import manifest, snapshot
 from infisical_iac.change import changeover, releases, upgrade
 from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.keys import Key
-from infisical_iac.change.releases import Release, UnfinishedChange
+from infisical_iac.change.releases import Release, Rollback, UnfinishedChange
 from infisical_iac.change.rotation import KeyHolders, forget, hand_out
 from infisical_iac.change.upgrade import VersionChanges
 from infisical_iac.cluster import membership, shared_state
@@ -99,24 +99,18 @@ class ClusterVersionChanges(VersionChanges):
             return f"Infisical {unfinished.old} serves again, {data}."
         return f"Infisical {unfinished.new} serves."
 
-    def go_to(
-        self,
-        release: Release,
-        was: Images,
-        data: Release | None,
-        project: str,
-        *,
-        bring_writes: bool = False,
-    ) -> list[str]:
-        if bring_writes:
-            raise Refused(
-                "a cluster can't bring writes over a rollback: leave out --bring-writes, and copy "
-                "what is missing from the release that the rollback keeps"
-            )
+    def refuse_bringing_writes(self) -> None:
+        raise Refused(
+            "a cluster can't bring writes over a rollback: leave out --bring-writes, and copy "
+            "what is missing from the release that the rollback keeps"
+        )
+
+    def go_to(self, back: Rollback, project: str) -> list[str]:
+        release = back.release
         image = release.images["infisical"]
         fetch(release, self.site)
         with audit.record("rollback", [f"~ Infisical: back to {release.name}"]):
-            sentences = change_version(self.site, project, was, image, data)
+            sentences = change_version(self.site, project, back.was, image, back.data)
         settings = self.site.settings
         runs = Images(image, settings.stack.postgres_image)
         return [

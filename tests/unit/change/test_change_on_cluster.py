@@ -17,7 +17,7 @@ from infisical_iac.cluster import stack
 from infisical_iac.cluster.change import ClusterVersionChanges
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core.agent import Question
-from infisical_iac.core.errors import RunFailed
+from infisical_iac.core.errors import Refused, RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.stack import edge, session
 from infisical_iac.workspace import checks
@@ -268,3 +268,8 @@ def test_the_phase_decides_how_an_interrupted_change_is_ended(
 )
 def test_settings_can_be_copied_with_another_image(reference: str) -> None:
     assert settings().with_infisical(reference).stack.infisical_reference == reference
+
+
+def test_a_cluster_refuses_to_bring_writes_over_a_rollback() -> None:
+    with pytest.raises(Refused, match="--bring-writes"):
+        ClusterVersionChanges(site()).refuse_bringing_writes()
