@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from infisical_iac.agent import restic
+from infisical_iac.agent.data import NEXT_TRANSACTION
 from infisical_iac.agent.database import psql_command
 from infisical_iac.agent.docker import DockerContainer, list_containers, read_log
 from infisical_iac.agent.files import hold, lines_without_keys, require_space
@@ -24,8 +25,6 @@ from infisical_iac.agent.stack import close_port, forward_port, run_compose
 
 _LOCK_SECONDS = 600
 _LOAD_SECONDS = 6 * 3600
-# The first transaction that may end from now on.
-_NEXT_TRANSACTION = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid"
 _COUNT = r"""
 ANALYZE;
 SELECT format('SELECT ''%1$s '' || count(*) FROM %1$I HAVING count(*) > 0', relname)
@@ -76,7 +75,8 @@ def _hold(runner: Runner, directory: str) -> Any:
     return hold(runner.path(f"{directory}/lock"), _LOCK_SECONDS, busy)
 
 
-def _remove_fetched(runner: Runner, directory: str) -> Path:
+def remove_fetched(runner: Runner, directory: str) -> Path:
+    """Remove the fetched files, and return their path."""
     fetched = runner.path(f"{directory}/fetched")
     # A change of version links it to a release.
     if fetched.is_symlink():
@@ -100,7 +100,7 @@ def fetch(runner: Runner, *, directory: str, target: str, snapshot: str) -> Fetc
 
     Raises RuntimeError with a Failure.
     """
-    fetched = _remove_fetched(runner, directory)
+    fetched = remove_fetched(runner, directory)
     fetched.mkdir(parents=True, mode=0o700)
     restic.fetch(runner, target, snapshot, str(fetched))
     manifest, dump = fetched / "manifest.json", fetched / "database.dump"
@@ -159,7 +159,7 @@ def load(runner: Runner, place: SnapshotPlace) -> LoadedSnapshot:
     counted = runner.must_run(sql, stdin=_COUNT, seconds=_LOAD_SECONDS)
     pairs = (line.rsplit(" ", 1) for line in counted.splitlines() if line)
     rows = {table: int(number) for table, number in pairs}
-    transaction = runner.must_run(sql, stdin=_NEXT_TRANSACTION).strip()
+    transaction = runner.must_run(sql, stdin=NEXT_TRANSACTION).strip()
     runner.must_run(["docker", "stop", "--time", "60", container.id])
     runner.must_run(["docker", "rm", container.id])
     return LoadedSnapshot(rows, transaction)
@@ -262,7 +262,7 @@ def clean_snapshot(runner: Runner, *, directory: str, project: str) -> None:
 
 def clean(runner: Runner, place: SnapshotPlace) -> None:
     """Remove all of the project, and the fetched files. Raises RuntimeError with a Failure."""
-    _remove_fetched(runner, place.directory)
+    remove_fetched(runner, place.directory)
     _remove_project(runner, place.project)
 
 

@@ -173,24 +173,15 @@ def _load(work: StepContext, compose: str) -> None:
 
 def _take(work: StepContext, release: str) -> Mapping[str, Any]:
     """Select the dump of a release for the next load, and return its manifest."""
-    link, target = work.path("fetched"), work.runner.path(f"{RELEASES}/{release}/snapshot")
-    _remove_fetched(work)
-    link.symlink_to(target)
+    target = work.runner.path(f"{RELEASES}/{release}/snapshot")
+    snapshot.remove_fetched(work.runner, DIRECTORY).symlink_to(target)
     found: dict[str, Any] = json.loads((target / "manifest.json").read_text())
     snapshot.refuse_altered(target, found)
     return found
 
 
-def _remove_fetched(work: StepContext) -> None:
-    fetched = work.path("fetched")
-    if fetched.is_symlink():
-        fetched.unlink()
-    else:
-        shutil.rmtree(fetched, ignore_errors=True)
-
-
 def _clean(work: StepContext) -> None:
-    snapshot.clean(work.runner, SnapshotPlace(DIRECTORY, PROJECT))
+    snapshot.clean(work.runner, _place(work))
 
 
 def _swap(work: StepContext) -> None:
