@@ -2,11 +2,14 @@
 
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
 
 from infisical_iac.agent import data
 from infisical_iac.agent.data import WriteNote
 from infisical_iac.agent.files import remove, write
 from infisical_iac.agent.journal import StepContext
+from infisical_iac.agent.runner import Runner
 
 # Caddy answers with 503 while this file exists.
 EDGE = "/etc/infisical/ingress/closed"
@@ -44,3 +47,24 @@ def note_writes(work: StepContext, swap: str, *, log: str) -> WriteNote:
         )
         work.keep(writes=asdict(note))
     return WriteNote(**{**kept["writes"], "images": tuple(kept["writes"]["images"])})
+
+
+def read_older_notes(runner: Runner, directory: str) -> dict[str, Any]:
+    """Return the notes on new data that the version before has left, as a journal keeps them.
+
+    Its state was written when the data were put in place.
+    """
+    at = runner.path(f"{directory}/state").stat().st_mtime
+    kept: dict[str, Any] = {"swapped": f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    for name in ("loaded", "started"):
+        kept[name] = (runner.text(f"{directory}/{name}") or "").strip()
+    if noted := (runner.text(f"{directory}/writes") or "").split():
+        since, writes, *images = noted
+        kept["writes"] = asdict(WriteNote(since, writes, tuple(images)))
+    return kept
+
+
+def forget_notes(work: StepContext) -> None:
+    """Remove the Compose file of a load, and the notes that the version before has left."""
+    for name in ("compose.yaml", "writes", "loaded", "started", "begun"):
+        remove(work.path(name))

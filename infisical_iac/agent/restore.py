@@ -128,7 +128,7 @@ def _files_of(work: StepContext) -> ReplacedFiles:
 
 def _begin(work: StepContext) -> None:
     remove(work.path("undone"))
-    _forget_notes(work)
+    changing.forget_notes(work)
 
 
 def _end_undone(work: StepContext, of: RestoreData) -> None:
@@ -141,13 +141,7 @@ def _end_undone(work: StepContext, of: RestoreData) -> None:
     # On a host that had no data, the next deploy makes an empty instance, and reports this restore.
     write(work.path("undone"), f"{work.journal.began}\n".encode())
     _files_of(work).forget()
-    _forget_notes(work)
-
-
-def _forget_notes(work: StepContext) -> None:
-    """Remove files that only a restore under way needs, and notes of the version before."""
-    for name in ("compose.yaml", "writes", "loaded", "started", "begun"):
-        remove(work.path(name))
+    changing.forget_notes(work)
 
 
 def _put_keys(work: StepContext) -> None:
@@ -266,7 +260,7 @@ def _end(work: StepContext, of: RestoreData) -> None:
     of.end(work)
     _clean(work)
     _files_of(work).forget_if_empty()
-    _forget_notes(work)
+    changing.forget_notes(work)
 
 
 @action
@@ -306,18 +300,12 @@ def _read_older(runner: Runner, text: str) -> TransactionJournal:
         "backing": SWAP,
         "back": _PUT,
     }
-    at = runner.path(f"{DIRECTORY}/state").stat().st_mtime
     way: Way = "back"
     kept: dict[str, Any] = {
+        **changing.read_older_notes(runner, DIRECTORY),
         "is_swapped": phase in ("data", "backing", "back"),
         "volume": (runner.text(f"{ReplacedFiles(runner, stamp).folder}/volume") or "").strip(),
-        "swapped": f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}",
     }
-    for name in ("loaded", "started"):
-        kept[name] = (runner.text(f"{DIRECTORY}/{name}") or "").strip()
-    if noted := (runner.text(f"{DIRECTORY}/writes") or "").split():
-        since, writes, *images = noted
-        kept["writes"] = asdict(WriteNote(since, writes, tuple(images)))
     if phase == "back":
         with suppress(RuntimeError):
             kept["given_up"] = [asdict(each) for each in data.list_given_up(runner, stamp)]

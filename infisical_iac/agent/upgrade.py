@@ -29,7 +29,7 @@ from infisical_iac.agent import (
     stack,
     volume_copy,
 )
-from infisical_iac.agent.data import MAIN, WriteNote
+from infisical_iac.agent.data import MAIN
 from infisical_iac.agent.files import remove, write
 from infisical_iac.agent.journal import (
     StepContext,
@@ -79,8 +79,7 @@ def _make_release(work: StepContext) -> None:
 def _note_failure(work: StepContext) -> None:
     """Note when the change failed, and remove its dump: the data themselves are in use again."""
     _remove_dump(work)
-    _forget_older(work)
-    remove(work.path("compose.yaml"))
+    changing.forget_notes(work)
     at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     with suppress(OSError):  # the disk may be full
         write(_release_path(work, "failed"), f"{at} {work.plan['image']}\n".encode())
@@ -284,14 +283,7 @@ def _remove_old(work: StepContext) -> None:
     _clean(work)
     for name in ("listed", "tags"):
         _release_path(work, name).unlink(missing_ok=True)
-    remove(work.path("compose.yaml"))
-    _forget_older(work)
-
-
-def _forget_older(work: StepContext) -> None:
-    """Remove the notes that the version before has made."""
-    for name in ("writes", "loaded", "started", "begun"):
-        remove(work.path(name))
+    changing.forget_notes(work)
 
 
 _KEEP, _READ = "keep what runs as a release", "read every secret"
@@ -326,16 +318,8 @@ def _read_older(runner: Runner, text: str) -> TransactionJournal:
         way, step = "back", _SWAP
         failure = Failure("run.no_compose", f"it was interrupted, and {_COMPOSE} is missing")
     began = release.partition("-")[0]
-    at = runner.path(f"{DIRECTORY}/state").stat().st_mtime
-    kept = {"swapped": f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"}
-    for name in ("loaded", "started"):
-        kept[name] = (runner.text(f"{DIRECTORY}/{name}") or "").strip()
-    named = [release, image]
-    journal = TransactionJournal("upgrade", began, step, way, failure, named=named, kept=kept)
-    if noted := (runner.text(f"{DIRECTORY}/writes") or "").split():
-        since, writes, *images = noted
-        journal.kept["writes"] = asdict(WriteNote(since, writes, tuple(images)))
-    return journal
+    named, kept = [release, image], changing.read_older_notes(runner, DIRECTORY)
+    return TransactionJournal("upgrade", began, step, way, failure, named=named, kept=kept)
 
 
 TRANSACTION = Transaction(
