@@ -119,5 +119,7 @@ def _core(text: bytes, shift: int) -> str:
 # A file in the directory of the Caddyfile, which every Caddy container mounts.
 MARKER = "closed"
 RETRY_SECONDS = 30
+# The page for people asks again at shorter intervals: a browser is one client, not a fleet.
+PAGE_SECONDS = 10
 # A check recognises Caddy's own answer by this text.
 TEXT = "Infisical is being changed and will be back in a moment."

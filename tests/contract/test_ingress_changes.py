@@ -68,6 +68,25 @@ def test_a_closed_ingress_refuses_all_and_opens_without_a_reload(
     assert caddy.plain("/login") == 308
 
 
+def test_people_get_a_page_that_tries_again_while_the_ingress_is_closed(
+    start_caddy: StartCaddy, upstream: Upstream
+) -> None:
+    caddy = start_caddy()
+    (caddy.home / paths.MARKER).touch()
+    arrived = len(upstream.asked)
+    accepts = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    answer = caddy.ask("/login", headers={"Accept": accepts})
+    assert answer.status == 503
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["retry-after"] == "30"
+    assert answer.headers["cache-control"] == "no-store"
+    page = answer.body.decode()
+    assert page.startswith("<!doctype html>")
+    assert '<meta http-equiv="refresh" content="10">' in page
+    assert paths.TEXT in page
+    assert len(upstream.asked) == arrived
+
+
 def test_a_load_balancer_keeps_a_node_with_a_closed_ingress(
     start_caddy: StartCaddy, upstream: Upstream
 ) -> None:
