@@ -22,6 +22,9 @@ from infisical_iac.agent.runner import Failure, Runner, action, observation
 
 ROOT = "/etc/infisical"
 _KEYS = f"{ROOT}/keys"
+ENCRYPTION_KEY = "keys/encryption_key"
+# A change of these needs no new recovery kit, because `apply` re-creates lost service credentials.
+_CREDENTIALS = "credentials/"
 STACK_KEYS = ("encryption_key", "auth_secret", "postgres_password", "redis_password")
 ALL_KEYS = (*STACK_KEYS, "restic_password", "kit_signing_key")
 # The hexadecimal digits of new keys; a rotation makes new encryption keys of 64.
@@ -313,7 +316,7 @@ class KitFingerprints:
 @observation
 def kit_fingerprints(runner: Runner) -> KitFingerprints:
     """Return the record and the fingerprints; nothing secret."""
-    key = runner.text(f"{_KEYS}/encryption_key") or ""
+    key = runner.text(f"{ROOT}/{ENCRYPTION_KEY}") or ""
     texts = ((path, runner.text(f"{ROOT}/{path}") or "") for path in _kit_paths(runner))
     files = {path: kit_fingerprint(path, text, key) for path, text in texts}
     return KitFingerprints(runner.text(f"{ROOT}/recovery-kit.json"), files)
@@ -327,3 +330,22 @@ def kit_fingerprint(path: str, text: str, key: str) -> str:
         key: the encryption key, which keeps others from guessing the text by its fingerprint.
     """
     return sha256(f"infisical-iac {path} {key.strip()}\n{text}".encode()).hexdigest()[:16]
+
+
+def list_changed(kit: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return the paths of the files that a kit lacks, or has with another text.
+
+    With another encryption key, only that one, because all fingerprints change with it.
+
+    Args:
+        kit, now: the fingerprint of each file in the kit and on the host, by path.
+    """
+    changed = sorted(path for path, each in now.items() if kit.get(path) != each)
+    return [ENCRYPTION_KEY] if ENCRYPTION_KEY in changed else changed
+
+
+def name_due(changed: Sequence[str]) -> str:
+    """Return the first names of the changed files that need a new kit; empty if none does."""
+    due = [path for path in changed if not path.startswith(_CREDENTIALS)]
+    more = f" and {len(due) - 3} more" if len(due) > 3 else ""
+    return f"{', '.join(due[:3])}{more}"

@@ -16,14 +16,8 @@ from infisical_iac.agent.health import (
     run_shortly,
     time_of_change,
 )
-from infisical_iac.agent.keys import kit_fingerprint
+from infisical_iac.agent.keys import ENCRYPTION_KEY, kit_fingerprints, list_changed, name_due
 from infisical_iac.agent.runner import Runner
-
-_KIT = "/etc/infisical/recovery-kit.json"
-_ROOT = "/etc/infisical"
-ENCRYPTION_KEY = "keys/encryption_key"
-# A change of these needs no new kit, because `apply` re-creates lost service credentials.
-CREDENTIALS = "credentials/"
 
 
 @dataclass(frozen=True)
@@ -188,26 +182,16 @@ def _is_clock_synchronized(runner: Runner) -> bool | None:
 
 def _why_new_kit(runner: Runner) -> str:
     """Return why a new recovery kit is due, as `infisical-iac status` finds it."""
-    if (text := runner.text(_KIT)) is None:
+    found = kit_fingerprints(runner)
+    if ENCRYPTION_KEY not in found.files:
+        return ""
+    if found.record is None:
         return "none has been made"
-    key = (runner.text(f"{_ROOT}/{ENCRYPTION_KEY}") or "").strip()
     try:
-        files: Mapping[str, str] = json.loads(text)["files"]
-        texts = {path: runner.text(f"{_ROOT}/{path}") for path in files}
-        now = {
-            path: "" if text is None else kit_fingerprint(path, text, key)
-            for path, text in texts.items()
-        }
-        due = [path for path, known in files.items() if now[path] not in ("", known)]
+        due = name_due(list_changed(json.loads(found.record)["files"], found.files))
     except (ValueError, KeyError, TypeError, AttributeError):
         return "the record of the last one can't be read"
-    due = sorted(path for path in due if not path.startswith(CREDENTIALS))
-    if not key or not due:
-        return ""
-    # All fingerprints change with the key.
-    names = [ENCRYPTION_KEY] if ENCRYPTION_KEY in due else due
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{', '.join(names[:3])}{more} changed since the last one"
+    return f"{due} changed since the last one" if due else ""
 
 
 def write_hosts(runner: Runner, containers: Mapping[str, Running]) -> None:

@@ -9,8 +9,15 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from infisical_iac.agent.keys import KitContents, kit_contents, kit_fingerprint, kit_fingerprints
-from infisical_iac.agent.vitals import CREDENTIALS, ENCRYPTION_KEY
+from infisical_iac.agent.keys import (
+    ENCRYPTION_KEY,
+    KitContents,
+    kit_contents,
+    kit_fingerprint,
+    kit_fingerprints,
+    list_changed,
+    name_due,
+)
 from infisical_iac.backup import kit_keys
 from infisical_iac.backup.kit import (
     ESSENTIAL,
@@ -87,16 +94,11 @@ def describe_record(record: KitRecord | None, now: Mapping[str, str], setting: s
     """
     if record is None:
         return Row(_NAME, "none has been made: see `infisical-iac recovery-kit --help`", ok=False)
-    changed = sorted(path for path, each in now.items() if record.files.get(path) != each)
-    if ENCRYPTION_KEY in changed:
-        changed = [ENCRYPTION_KEY]  # all fingerprints change with it
-    due = [path for path in changed if not path.startswith(CREDENTIALS)]
+    changed = list_changed(record.files, now)
     signed, is_expected = kit_keys.row_text(record.signed_by, setting)
     made = f"made {record.at}{signed}"
-    if due:
-        more = f" and {len(due) - 3} more" if len(due) > 3 else ""
-        names = f"{', '.join(due[:3])}{more}"
-        return Row(_NAME, f"{made}, but {names} changed since: make a new one", ok=False)
+    if due := name_due(changed):
+        return Row(_NAME, f"{made}, but {due} changed since: make a new one", ok=False)
     newer = f"; {', '.join(changed)} changed since" if changed else ""
     return Row(_NAME, f"{made}{newer}", is_expected)
 

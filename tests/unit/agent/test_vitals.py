@@ -101,10 +101,12 @@ def test_a_reboot_and_the_lock_have_their_times(tmp_path: Path) -> None:
 
 def test_a_recovery_kit_is_due_as_soon_as_a_file_in_it_has_changed(tmp_path: Path) -> None:
     host = FakeRunner(tmp_path)
-    assert _observe(host).kit == "none has been made"
+    # A node without keys has none to keep.
+    assert _observe(host).kit == ""
     files = {"keys/encryption_key": "fake-key\n", "credentials/a.env": "A=1\n", "deployer.env": "B"}
     for path, text in files.items():
         host.write(f"/etc/infisical/{path}", text)
+    assert _observe(host).kit == "none has been made"
     record = {
         path: sha256(f"infisical-iac {path} fake-key\n{text}".encode()).hexdigest()[:16]
         for path, text in files.items()
@@ -116,6 +118,9 @@ def test_a_recovery_kit_is_due_as_soon_as_a_file_in_it_has_changed(tmp_path: Pat
     assert _observe(host).kit == ""
     host.write("/etc/infisical/deployer.env", "C")
     assert _observe(host).kit.startswith("deployer.env ")
+    # A kit lacks a file that is newer than it.
+    host.write("/etc/infisical/keys/given_smtp_password", "D\n")
+    assert _observe(host).kit.startswith("deployer.env, keys/given_smtp_password ")
     host.write("/etc/infisical/keys/encryption_key", "other\n")
     assert _observe(host).kit.startswith("keys/encryption_key ")
 
