@@ -40,7 +40,7 @@ from infisical_iac.agent.health import (
 from infisical_iac.agent.observed import Expectations, History, Observed
 from infisical_iac.agent.runner import Runner
 from infisical_iac.agent.swarm import ClusterFacts
-from infisical_iac.agent.table import DELIVERY, OF_JOBS
+from infisical_iac.agent.table import DELIVERY, OF_HEARTBEAT, OF_JOBS
 from infisical_iac.agent.upkeep import Upkeep, WatchedRepository, parse_upkeep
 
 T = TypeVar("T")
@@ -378,9 +378,11 @@ def _last_canary(
 
 
 def summarize(book: AlertBook) -> str:
-    """Return the critical alerts that last, as one sentence; empty for none."""
-    texts = (each.text for each in book.alerts.values() if each.severity == "critical")
-    return "; ".join(texts)
+    """Return what a heartbeat reports: the lasting alerts that are critical or on its checks."""
+    lasting = book.alerts.values()
+    return "; ".join(
+        each.text for each in lasting if each.severity == "critical" or each.check in OF_HEARTBEAT
+    )
 
 
 def _lines(before: MonitorMemory, memory: MonitorMemory, sent: MonitorMemory) -> Iterator[str]:

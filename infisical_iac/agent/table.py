@@ -14,6 +14,8 @@ DELIVERY = "delivery"
 OF_CONTAINERS = ("container", "flapping")
 # The checks that report the failures of the host's own jobs.
 OF_JOBS = ("backup", "drill", "firewall", "units")
+# The checks whose alerts a heartbeat reports, besides all critical ones.
+OF_HEARTBEAT = ("backup", "drill", "canary")
 # The checks that see the effects of a node's maintenance, and wait for its end.
 OF_CLUSTER = ("node", "etcd", "leader", "replication", "replicas")
 

@@ -197,9 +197,10 @@ class MonitoringSettings(SettingsModel):
 
     heartbeat_url: str = Field(repr=False)
     """Address that the host calls every minute, so that silence shows that it is off: of a check at
-    healthchecks.io, which gets `/fail` while an alert is critical, or of a push monitor of Uptime
-    Kuma. It may hold a token, and is never shown. `given` keeps it out of your repository: the
-    first `apply` asks for it, or takes it from `HEARTBEAT_URL`. Needs `monitoring = "on"`.
+    healthchecks.io, which gets `/fail` while an alert is critical or the last backup, drill or
+    canary has failed, or of a push monitor of Uptime Kuma. It may hold a token, and is never shown.
+    `given` keeps it out of your repository: the first `apply` asks for it, or takes it from
+    `HEARTBEAT_URL`. Needs `monitoring = "on"`.
 
     Change: the next `apply` writes it to the host, readable by root only.
     """

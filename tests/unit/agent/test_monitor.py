@@ -272,6 +272,17 @@ def test_the_heartbeat_fails_only_during_a_critical_alert(tmp_path: Path) -> Non
     assert paths == ["obviously-fake", "obviously-fake", "obviously-fake", "fail"]
 
 
+def test_the_heartbeat_reports_a_failed_drill_although_it_is_a_warning(tmp_path: Path) -> None:
+    with serve() as server:
+        expected = {"timers": [], "backup_targets": ["local"]}
+        host = _Host(tmp_path, heartbeat=server.url, expected=expected)
+        failed = {"ended": "2026-11-25T11:00:00Z", "success": "", "failure": "no space"}
+        host.runner.write("/var/lib/infisical-drill/last.json", json.dumps(failed))
+        host.run()
+    (asked,) = server.got
+    assert (asked[1].rpartition("/")[2], asked[3]) == ("fail", b"the last drill failed: no space")
+
+
 def test_the_metrics_are_written_for_prometheus_too(tmp_path: Path) -> None:
     host = _Host(tmp_path)
     (tmp_path / health.COLLECTED.lstrip("/")).parent.mkdir(parents=True)
