@@ -230,6 +230,12 @@ def _accept(on: Causing) -> None:
     on.host.run("systemctl reset-failed fake-refused.service")
 
 
+# A container has its host's clock, so that this one looks like a machine whose clock is wrong.
+_CLOCK, _VIRTUAL = "/usr/bin/timedatectl", "/usr/bin/systemd-detect-virt"
+_LOSE_CLOCK = (
+    "printf '%s\n' '#!/bin/sh' 'echo no' >/root/timedatectl; chmod +x /root/timedatectl; "
+    f"mount --bind /root/timedatectl {_CLOCK}; mount --bind /usr/bin/false {_VIRTUAL}"
+)
 # Has the next run of the monitor run the canary.
 FORGET_CANARY = "state['canary'] = None"
 # Stops Infisical most of the time, but shorter than a request or a check of its health waits.
@@ -351,6 +357,7 @@ TOGETHER = {
     ),
     "upgrade of a package": Cause((("upgrades", ""),), _find_upgrade, _lose_upgrade),
     "release": Cause((("release", "redis"), ("release_age", "")), _find_release, f"rm {RELEASES}"),
+    "clock": Cause((("clock", ""),), _LOSE_CLOCK, f"umount {_CLOCK} {_VIRTUAL}"),
     "drift check": Cause((("drift_age", ""),), _forget_drift_checks, f"rm {DRIFT}"),
     "lock": Cause(
         (("lock", ""),),

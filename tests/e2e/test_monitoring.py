@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -143,17 +144,40 @@ def test_a_silence_delays_new_alerts_until_it_ends(
     webhook.received.clear()
 
 
-def test_refused_alerts_are_sent_again_in_order(watched: ConfiguredHost, webhook: Receiver) -> None:
+# Replaces the rule that blocks the way to the webhook, at once.
+_BLOCK = """nft -f - <<END
+table inet fake {{ chain out {{ type filter hook output priority 0; }}; }}
+flush chain inet fake out
+add rule inet fake out tcp dport {port} {verdict}
+END
+"""
+
+
+def _try_delivery(host: StagingHost) -> tuple[str, list[str]]:
+    """Run the monitor; return why nothing could be delivered, and the checks that still wait."""
+    host.run(_RUN)
+    state = json.loads(host.run("cat /var/lib/infisical-monitor/state.json").stdout)
+    waiting = [each["notification"]["check"] for each in state["undelivered"]]
+    return state["failing"]["team"][1], waiting
+
+
+def test_alerts_are_sent_again_until_they_are_delivered(
+    watched: ConfiguredHost, webhook: Receiver
+) -> None:
+    """The webhook answers 500, then nothing reaches it, then it refuses connections."""
+    host, port = watched.host, urlsplit(webhook.url).port
     webhook.status = 500
-    watched.host.run("systemctl stop infisical-drill.timer")
-    watched.host.run(f"{_RUN} && sleep 32 && {_RUN}")
+    host.run(f"systemctl stop infisical-drill.timer; {_RUN} && sleep 32")
+    assert _try_delivery(host) == ("HTTP 500", ["timers"])
     assert {each["phase"] for each in webhook.received} == {"begun"}
-    state = "/var/lib/infisical-monitor/state.json"
-    (waiting,) = json.loads(watched.host.run(f"cat {state}").stdout)["undelivered"]
-    assert waiting["notification"]["check"] == "timers"
+    host.run(_BLOCK.format(port=port, verdict="drop"))
     webhook.status = 200
     webhook.received.clear()
-    watched.host.run(_RUN)
+    assert _try_delivery(host) == ("no answer in time", ["timers"])
+    host.run(_BLOCK.format(port=port, verdict="reject with tcp reset"))
+    assert _try_delivery(host) == ("the connection is refused", ["timers"])
+    assert webhook.received == []
+    host.run(f"nft delete table inet fake; {_RUN}")
     _wait_for(webhook, 1, 10)
     assert watched.apply().returncode == 0
     _wait_for(webhook, 2, 180)
@@ -198,7 +222,8 @@ def _wait_for_call(webhook: Receiver) -> None:
 def test_a_healthy_host_reports_nothing_while_much_changes(
     watched: ConfiguredHost, webhook: Receiver
 ) -> None:
-    """A container restarts, backups and drills run, an upgrade and its rollback succeed.
+    """A container restarts, backups, drills and maintenance run, an upgrade, its rollback and a
+    restore succeed.
 
     Another one restarts in each round, since three starts in 15 minutes are an alert.
     """
@@ -218,6 +243,9 @@ def test_a_healthy_host_reports_nothing_while_much_changes(
         back = watched.run("rollback", "--confirm", newest)
         assert back.returncode == 0, back.stdout + back.stderr
         watched.assert_unchanged()
+        restored = watched.run("restore", "--yes")
+        assert restored.returncode == 0, restored.stdout + restored.stderr
+        host.run("systemctl start infisical-maintenance.service")
         rounds += 1
         assert webhook.received == []
     print(f"{rounds} rounds in {_CHURN_SECONDS / 60:.0f} minutes")
