@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,10 +16,11 @@ from tests.e2e.alert_causes import FORGET_CANARY, change_state, run_monitor
 from tests.e2e.configured import ConfiguredHost
 from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import UPDATES
+from tests.e2e.prometheus import INSTANCE, Prometheus, prometheus
 from tests.e2e.webhook import Receiver, receiver
 from tests.staging.host import StagingHost
 from tests.staging.shell import docker
-from tests.unit.monitoring.test_prometheus import list_used
+from tests.unit.monitoring.test_prometheus import list_expressions, list_names, list_used
 
 pytestmark = pytest.mark.long
 
@@ -392,6 +393,57 @@ def test_metrics_are_served_to_the_networks_of_the_settings_only(watched: Config
     assert [each for each in passwords if each in everything + journal] == []
     verified = watched.run("verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+# Of these, an answer may be empty.
+_FILTERS = (" == 1", " > 0")
+
+
+@pytest.mark.long
+def test_a_prometheus_fills_the_dashboard_and_its_alertmanager_reports(
+    watched: ConfiguredHost, webhook: Receiver
+) -> None:
+    host, address = watched.host, watched.settings["monitoring_listen"]["address"]
+    with (
+        receiver(backing.gateway(host)) as alerts,
+        prometheus(host, address, _PORTS, alerts) as server,
+    ):
+        jobs = {"infisical", "infisical-node", "infisical-postgres", "infisical-redis"}
+        _wait_until(lambda: server.list_targets() == dict.fromkeys(jobs, "up"))
+        # A rate needs two scrapes.
+        _wait_until(lambda: bool(server.query("rate(redis_commands_processed_total[1m])")))
+        assert _list_empty_panels(server) == []
+        assert server.ask("rules")["groups"][0]["name"] == "infisical"
+        host.run("docker stop infisical-redis-1")
+        server.wait_for("firing", "InfisicalContainer", "redis", 150)
+        host.run("docker start infisical-redis-1")
+        server.wait_for("resolved", "InfisicalContainer", "redis", 300)
+        firing = alerts.received[0]["alerts"][0]
+        assert firing["labels"]["instance"] == INSTANCE
+        assert "infisical-iac" in firing["annotations"]["remedy"]
+        _wait_until(lambda: not server.query("infisical_monitor_alert"))
+        assert "obviously-fake" not in json.dumps(alerts.received)
+    webhook.received.clear()
+
+
+def _wait_until(is_true: Callable[[], bool], seconds: float = _MOST_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(1)
+
+
+def _list_empty_panels(server: Prometheus) -> list[str]:
+    """Return the dashboard's expressions without an answer, although the host has their metrics."""
+    served = {*server.ask("label/__name__/values")}
+    asked = [
+        each.replace("$instance", INSTANCE).replace("$__rate_interval", "1m")
+        for each in list_expressions()
+        if list_names(each) <= served and not any(sign in each for sign in _FILTERS)
+    ]
+    print(f"{len(asked)} expressions of the dashboard are asked")
+    assert len(asked) > 20
+    return [each for each in asked if not server.query(each)]
 
 
 @pytest.mark.long

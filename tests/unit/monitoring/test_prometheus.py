@@ -42,7 +42,7 @@ def _served() -> set[str]:
     return {*of_monitor, *(re.split(r"[{ ]", line)[0] for line in lines)}
 
 
-def _names(expression: str) -> set[str]:
+def list_names(expression: str) -> set[str]:
     """Return the names of the metrics in an expression, without labels, ranges and functions."""
     bare = re.sub(r'\{[^}]*\}|\[[^\]]*\]|"[^"]*"', " ", expression)
     return {each for each in re.findall(rf"(?<![\w.]){_NAME}", bare) if each not in _WORDS}
@@ -58,14 +58,15 @@ def _dashboard() -> dict[str, Any]:
     return found
 
 
-def _expressions() -> Iterator[str]:
+def list_expressions() -> Iterator[str]:
+    """Yield what the panels of the dashboard ask."""
     for panel in _panels():
         yield from (target["expr"] for target in panel.get("targets", ()))
 
 
 def list_used() -> set[str]:
     """Return the names of the metrics in the dashboard."""
-    return {name for each in _expressions() for name in _names(each)}
+    return {name for each in list_expressions() for name in list_names(each)}
 
 
 def test_the_rules_are_valid_and_fire_as_their_tests_say() -> None:
@@ -90,7 +91,9 @@ def test_each_rule_has_a_test() -> None:
 
 def test_the_rules_use_metrics_that_are_served() -> None:
     groups = yaml.safe_load((_MONITORING / "alerts.yaml").read_text())["groups"]
-    used = {name for group in groups for rule in group["rules"] for name in _names(rule["expr"])}
+    used = {
+        name for group in groups for rule in group["rules"] for name in list_names(rule["expr"])
+    }
     assert used - _served() == set()
 
 
@@ -103,7 +106,7 @@ def test_the_dashboard_asks_the_data_source_that_is_chosen() -> None:
     assert variables["datasource"]["type"] == "datasource"
     asked = [each for panel in _panels() if panel["type"] != "row" for each in panel["targets"]]
     assert {each["datasource"]["uid"] for each in asked} == {"${datasource}"}
-    assert all('instance="$instance"' in each for each in _expressions())
+    assert all('instance="$instance"' in each for each in list_expressions())
 
 
 def test_the_panels_of_the_dashboard_do_not_overlap() -> None:
@@ -123,7 +126,7 @@ def test_the_expressions_of_the_dashboard_are_valid(tmp_path: Path) -> None:
     """Grafana replaces the variables before Prometheus sees them."""
     rules = [
         {"record": f"panel_{number}", "expr": each.replace("$__rate_interval", "5m")}
-        for number, each in enumerate(_expressions())
+        for number, each in enumerate(list_expressions())
     ]
     file = tmp_path / "panels.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
