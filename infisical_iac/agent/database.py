@@ -306,9 +306,15 @@ _MAKE_ROLE = "CREATE ROLE {role} LOGIN CONNECTION LIMIT 5 IN ROLE pg_monitor;"
 
 @observation
 def exporter_login(runner: Runner, *, address: str, role: str) -> ExporterLogin:
-    """Return what the exporters need, for an address of the host and a role of PostgreSQL."""
+    """Return what the exporters need, for an address of the host and a role of PostgreSQL.
+
+    Args:
+        role: empty if no exporter logs in.
+    """
     listed = runner.run(["ip", "-oneline", "address", "show", "to", address])
     has_address = bool(listed.lines)
+    if not role:
+        return ExporterLogin(address=has_address)
     try:
         database = find_database(runner)
         database.sql("SELECT 1", seconds=20)

@@ -95,6 +95,10 @@ class ClusterSite(host_site.Site):
         return tuple(node.name for node in self.cluster.connected_nodes)
 
     @property
+    def address(self) -> str:
+        return self.cluster.me.address
+
+    @property
     def peers(self) -> tuple[str, ...]:
         return self.cluster.peers
 

@@ -33,12 +33,6 @@ def refuse(settings: Settings) -> None:
     """Raise Refused if a setting can't work on a cluster."""
     if reason := settings.stack.ingress_kind.unfit_for_cluster(settings):
         raise Refused(reason, code="refused.ingress")
-    if settings.monitoring.monitoring_listen:
-        raise Refused(
-            "setting 'monitoring_listen' is for a single host, since a cluster's databases are in "
-            'networks that its hosts don\'t reach: remove it, or set topology = "single"',
-            code="refused.metrics_on_a_cluster",
-        )
 
 
 def refuse_unencrypted(cluster: Cluster, settings: ClusterSettings) -> None:

@@ -62,6 +62,16 @@ class Settings(SettingsModel):
     workspace: WorkspaceSettings
 
     @model_validator(mode="after")
+    def _metrics_have_an_address(self) -> Self:
+        listener = self.monitoring.monitoring_listen
+        if listener and not listener.address and self.cluster.topology == "single":
+            raise ValueError(
+                "'monitoring_listen' names no address: write one of the host's own, such as "
+                "10.0.0.2"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _metrics_are_set_once(self) -> Self:
         if self.monitoring.monitoring_listen:
             for name in METRICS_VARIABLES:
@@ -127,6 +137,9 @@ class Settings(SettingsModel):
         """The ports at `monitoring_listen`, by what they measure; empty if it is None."""
         if not self.monitoring.monitoring_listen:
             return {}
+        # No host of a cluster reaches the networks of the services.
+        if self.cluster.topology != "single":
+            return {"node": 9100}
         # Behind another proxy, Caddy is in a container's network, which others are in too.
         caddy = {"caddy": 9180} if self.stack.ingress_kind.is_public else {}
         return {"node": 9100, "postgres": 9187, "redis": 9121, "infisical": 9464, **caddy}

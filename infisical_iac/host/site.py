@@ -59,6 +59,11 @@ class Site:
         return ()
 
     @property
+    def address(self) -> str:
+        """Return where the other hosts of the cluster reach this one; empty on a single host."""
+        return ""
+
+    @property
     def peers(self) -> tuple[str, ...]:
         """Return the addresses of all hosts of the cluster, in a fixed order."""
         return ()

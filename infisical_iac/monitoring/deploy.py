@@ -160,7 +160,7 @@ def _configuration(known: Known) -> dict[str, Any]:
         "authorities": EXTRA_CA if settings.instance.extra_ca else "",
         "mail": _mail(settings),
         "lock": lock.FILE,
-        "has_exporters": own.monitoring_listen is not None,
+        "has_exporters": "postgres" in settings.metrics_ports,
         "canary": _canary(known),
         "api": f"http://127.0.0.1:{settings.stack.http_port}",
     }
@@ -254,7 +254,7 @@ def _mail(settings: Settings) -> dict[str, Any] | None:
 def questions(known: Known) -> Iterator[Question[Any]]:
     """Yield the step's questions to the agent."""
     yield _question(known)
-    yield exporters.exporters_question(known.settings)
+    yield exporters.exporters_question(known)
     yield exporters.shipping_question(known.settings)
 
 

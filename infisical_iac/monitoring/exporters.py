@@ -3,7 +3,8 @@
 Debian's exporters serve those of the host, PostgreSQL and Redis. Infisical and Caddy have metrics
 of their own, on an internal network and on the loopback; systemd forwards a port to each. Neither
 PostgreSQL nor Redis publishes a port: the exporters find the containers in a file of their own in
-place of /etc/hosts, which the monitor writes each minute.
+place of /etc/hosts, which the monitor writes each minute. A host of a cluster, which reaches no
+container, serves its own metrics and those of the monitor.
 
 An rsyslog of its own ships the journal, the access log and the audit log, next to the host's own
 rsyslog if it has one. It reads them from where it had stopped, and keeps what the target does not
@@ -12,7 +13,7 @@ take on the disk.
 
 import posixpath
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +45,7 @@ _PACKAGES = tuple(
 _POSTGRES, _REDIS = (f"/etc/infisical/keys/{each}" for each in OF_METRICS)
 _FORWARDED = ("infisical", "caddy")
 _EXPORTERS = tuple(f"{each}.service" for each in _PACKAGES)
+_OF_POSTGRES = _EXPORTERS[1]
 _SOCKETS = tuple(f"infisical-metrics-{each}.socket" for each in _FORWARDED)
 _FORWARDS = tuple(f"infisical-metrics-{each}.service" for each in _FORWARDED)
 _UNITS = (*_EXPORTERS, *_SOCKETS, *_FORWARDS)
@@ -68,15 +70,28 @@ class ExportersState:
     login: ExporterLogin = field(default_factory=ExporterLogin)
 
 
-def metrics_files(settings: Settings) -> list[File]:
+def find_listener(known: Known) -> MetricsListener | None:
+    """Return where this host serves metrics, on a cluster at its address there; None if nowhere."""
+    listener = known.settings.monitoring.monitoring_listen
+    if listener is None or listener.address:
+        return listener
+    return listener.model_copy(update={"address": known.site.address})
+
+
+def metrics_files(known: Known) -> list[File]:
     """Return the units that serve the metrics; none without `monitoring_listen`."""
-    listener, ports = settings.monitoring.monitoring_listen, settings.metrics_ports
+    listener, ports = find_listener(known), known.settings.metrics_ports
     return [*_exporters(listener, ports), *_forwards(listener, ports)] if listener else []
 
 
 def _exporters(listener: MetricsListener, ports: dict[str, int]) -> Iterator[File]:
     address = {name: listener.place(port) for name, port in ports.items()}
     yield _exporter("node", f"--web.listen-address={address['node']}")
+    if "postgres" in ports:
+        yield from _exporters_of_containers(address)
+
+
+def _exporters_of_containers(address: Mapping[str, str]) -> Iterator[File]:
     yield _exporter(
         "postgres",
         f"--web.listen-address={address['postgres']} $$more",
@@ -138,7 +153,7 @@ def _exporter(
 
 def _forwards(listener: MetricsListener, ports: dict[str, int]) -> Iterator[File]:
     targets = {
-        "infisical": f"infisical.{_DOMAIN}:{ports['infisical']}",
+        "infisical": f"infisical.{_DOMAIN}:{ports.get('infisical')}",
         "caddy": f"127.0.0.1:{REVISION_PORT}",
     }
     for name in _FORWARDED:
@@ -158,10 +173,10 @@ def _forwards(listener: MetricsListener, ports: dict[str, int]) -> Iterator[File
             )
 
 
-def exporters_question(settings: Settings) -> Question[ExportersState]:
+def exporters_question(known: Known) -> Question[ExportersState]:
     """Return the question for the ExportersState."""
     paths = question(states, paths=[*_PATHS])
-    listener = settings.monitoring.monitoring_listen
+    listener = find_listener(known)
     if listener is None:
         # A host without the exporters needs no other question.
         return together(ExportersState, paths)
@@ -169,12 +184,13 @@ def exporters_question(settings: Settings) -> Question[ExportersState]:
     config = {each: [f"{units.DIRECTORY}/{each}"] for each in _UNITS}
     config[_EXPORTERS[1]].append(_POSTGRES)
     config[_EXPORTERS[2]].append(_REDIS)
+    role = METRICS_USER if "postgres" in known.settings.metrics_ports else ""
     return together(
         ExportersState,
         paths,
         units.question_for([*_EXPORTERS, *_SOCKETS], config),
         apt.question_for(_PACKAGES),
-        question(database.exporter_login, address=listener.address, role=METRICS_USER),
+        question(database.exporter_login, address=listener.address, role=role),
     )
 
 
@@ -187,12 +203,8 @@ def exporters(known: Known) -> Commands:
     Example:
         exporters(known=known, name="Serve metrics")
     """
-    settings = known.settings
-    found = inspect(exporters_question(settings))
-    timeout = settings.host.apt_timeout
-    yield from decide_exporters(
-        found, metrics_files(settings), settings.monitoring.monitoring_listen, timeout
-    )
+    found, timeout = inspect(exporters_question(known)), known.settings.host.apt_timeout
+    yield from decide_exporters(found, metrics_files(known), find_listener(known), timeout)
 
 
 def decide_exporters(
@@ -203,22 +215,25 @@ def decide_exporters(
 ) -> Commands:
     """Decide how to serve the metrics, by the actual state `there`; raises as `exporters` does."""
     if listener is None:
-        yield from or_up_to_date(_remove(there.paths, timeout), "no metrics are served")
+        removed = _remove(there.paths, _UNITS, timeout, "no setting asks for metrics")
+        yield from or_up_to_date(removed, "no metrics are served")
         return
     _refuse(there, listener)
     names = [posixpath.basename(each.path) for each in desired]
-    decided: list[Any] = [*_surplus(there, names)]
+    # Of a Caddy that no longer serves metrics, or of a single host that is in a cluster now.
+    surplus = [each for each in _UNITS if each not in names]
+    decided: list[Any] = [*_remove(there.paths, surplus, timeout, "its metrics are not served")]
     decided += units.install(desired, there.paths, there.units)
-    missing = [each for each in _PACKAGES if each not in there.packages]
+    missing = [each for each in _list_packages(names) if each not in there.packages]
     decided += [Change("+", f"package {name}") for name in missing]
     if missing:
         # The packages start the units of above, which replace their own.
         decided.append(apt.install(missing, timeout=timeout))
-    decided += _role(there)
+    decided += _role(there) if _OF_POSTGRES in names else ()
     started = [each for each in names if each not in _FORWARDS]
     changed = [posixpath.basename(each.path) for each in find_differing(desired, there.paths)]
     starts = [*units.bring_up(started, {} if missing else there.units, changing=changed)]
-    if starts:
+    if starts and _OF_POSTGRES in names:
         # The monitor writes where the containers are.
         doing = "see where the containers are"
         decided.append(step(run, "systemctl start infisical-monitor.service", doing=doing))
@@ -255,49 +270,48 @@ def _role(there: ExportersState) -> Commands:
     yield step(perform, asked, doing=f"make the {what}")
 
 
-def _surplus(there: ExportersState, names: Sequence[str]) -> Commands:
-    """Remove the units of a Caddy that no longer serves metrics."""
-    left = [each for each in (*_SOCKETS, *_FORWARDS) if each not in names]
-    paths = [path for each in left if (path := f"{units.DIRECTORY}/{each}") in there.paths]
+def _list_packages(names: Iterable[str]) -> list[str]:
+    """Return the packages of the exporters whose units are given."""
+    return [each for each in _PACKAGES if f"{each}.service" in names]
+
+
+def _remove(
+    there: Mapping[str, PathState], names: Sequence[str], timeout: int, why: str
+) -> Commands:
+    """Remove these units as far as they exist, with their packages and PostgreSQL's role."""
+    left = [each for each in names if f"{units.DIRECTORY}/{each}" in there]
+    if not left:
+        return
+    paths, packages = [f"{units.DIRECTORY}/{each}" for each in left], _list_packages(left)
     for path in paths:
-        yield Change("-", path, "its metrics are not served")
-    if paths:
+        yield Change("-", path, why)
+    for name in packages:
+        yield Change("-", f"package {name}")
+    # A socket first, which would start its service again.
+    ordered = sorted(left, key=lambda each: not each.endswith(".socket"))
+    yield step(
+        run,
+        f"systemctl disable --quiet --now {shlex.join(ordered)} 2>/dev/null; true",
+        doing="stop what serves metrics",
+    )
+    has_role = _OF_POSTGRES in left
+    if has_role:
+        yield Change("-", f"PostgreSQL role {METRICS_USER}")
+        asked = question(database.drop_exporter_role, role=METRICS_USER)
+        yield step(perform, asked, doing=f"remove the PostgreSQL role {METRICS_USER}")
+    if packages:
         yield step(
             run,
-            f"systemctl disable --quiet --now {shlex.join(left)} 2>/dev/null; "
-            f"rm -f {shlex.join(paths)} && systemctl daemon-reload",
-            doing="remove units",
+            "DEBIAN_FRONTEND=noninteractive apt-get --quiet=2 --yes "
+            f"--option=DPkg::Lock::Timeout={timeout} purge {shlex.join(packages)}",
+            doing="remove the exporters",
         )
-
-
-def _remove(there: dict[str, PathState], timeout: int) -> Commands:
-    found = [path for path in _PATHS if path in there]
-    if not found:
-        return
-    for path in found:
-        yield Change("-", path, "no setting asks for metrics")
-    for name in _PACKAGES:
-        yield Change("-", f"package {name}")
-    yield Change("-", f"PostgreSQL role {METRICS_USER}")
-    yield step(
-        run,
-        f"systemctl disable --quiet --now {shlex.join([*_SOCKETS, *_EXPORTERS])} 2>/dev/null; "
-        f"systemctl stop {shlex.join(_FORWARDS)} 2>/dev/null; true",
-        doing="stop the exporters",
-    )
-    asked = question(database.drop_exporter_role, role=METRICS_USER)
-    yield step(perform, asked, doing=f"remove the PostgreSQL role {METRICS_USER}")
-    yield step(
-        run,
-        "DEBIAN_FRONTEND=noninteractive apt-get --quiet=2 --yes "
-        f"--option=DPkg::Lock::Timeout={timeout} purge {shlex.join(_PACKAGES)}",
-        doing="remove the exporters",
-    )
     # Last, so that the next run continues here after an interruption.
+    hosts = [HOSTS] if has_role else []
     yield step(
         run,
-        f"rm -f -- {HOSTS} {shlex.join(found)} && systemctl daemon-reload",
-        doing="remove the units of the exporters",
+        f"rm -f -- {shlex.join([*hosts, *paths])} && systemctl daemon-reload",
+        doing="remove what serves metrics",
     )
 
 

@@ -96,9 +96,10 @@ class MetricsListener(SettingsModel):
             "is no single address; write one of the host's own, such as 10.0.0.2",
             accepts="an IPv4 or IPv6 address",
         ),
-    ]
+    ] = ""
     """Address of the host that serves the metrics, in a private network or a VPN: they are
-    served without TLS."""
+    served without TLS. Leave it out on a cluster, where each host serves its own at the address
+    that the others reach."""
 
     networks: tuple[str, ...] = ()
     """Networks that may ask; not everybody. None are needed for an address of the loopback."""
@@ -124,7 +125,7 @@ class MetricsListener(SettingsModel):
     @property
     def is_loopback(self) -> bool:
         """Return whether only programs on the host reach the address."""
-        return ip_address(self.address).is_loopback
+        return bool(self.address) and ip_address(self.address).is_loopback
 
     def place(self, port: int) -> str:
         """Return the address with a port, as programs and URLs write it."""
@@ -208,11 +209,13 @@ class MonitoringSettings(SettingsModel):
     monitoring_listen: MetricsListener | None
     """Address at which [a Prometheus of your own](../operate/prometheus.md) gets the metrics of
     the host, PostgreSQL, Redis, Caddy and Infisical, and the networks that may ask, such as
-    `{"address": "10.0.0.2", "networks": ("10.0.0.0/24",)}`. Needs `monitoring = "on"`, and the
-    firewall. None: metrics are served nowhere.
+    `{"address": "10.0.0.2", "networks": ("10.0.0.0/24",)}`. On a cluster, each host serves its own
+    and the monitor's. Needs `monitoring = "on"`, and the firewall. None: metrics are served
+    nowhere.
 
     Change: between None and an address, the next `apply` re-creates the containers of Infisical
-    and Redis, which takes a minute. None removes the exporters with their packages and logins.
+    and Redis, which takes a minute; on a cluster, none. None removes the exporters with their
+    packages and logins.
     """
 
     log_target: Annotated[

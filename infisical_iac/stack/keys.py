@@ -38,7 +38,7 @@ def more_of(settings: Settings) -> str:
     """Return the names of keys that not every host has, separated by blanks."""
     swarm = settings.cluster.topology == "swarm"
     more = OF_A_CLUSTER if swarm else settings.stack.ingress_kind.more_keys
-    metrics = OF_METRICS if settings.monitoring.monitoring_listen else ()
+    metrics = OF_METRICS if "postgres" in settings.metrics_ports else ()
     return " ".join(filter(None, (more, *metrics, *(each.key for each in settings.secrets))))
 
 

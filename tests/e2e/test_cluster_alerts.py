@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import httpx
 import pytest
 
 from tests.cluster import waiting
@@ -123,8 +124,29 @@ def watched(first: FirstDeploy, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 monitoring="on",
                 alerts=(target,),
                 alerts_ignored=_IGNORED,
+                monitoring_listen={"networks": (f"{backing.gateway(staging.hosts[0])}/32",)},
             )
             yield _Watched(clusters.deploy_cluster(staging, own), team)
+
+
+# Metrics of the host that reports for the cluster.
+_OF_CLUSTER = ("node_ready", "etcd_healthy_members", "postgres_leader", "replication_lag_bytes")
+
+
+def test_each_host_serves_its_own_metrics_and_one_those_of_the_cluster(watched: _Watched) -> None:
+    waiting.whole(watched.cluster)
+    served = [
+        httpx.get(f"http://{host.place[1]}:9100/metrics", timeout=30).text
+        for host in watched.cluster.staging.hosts
+        if host.place
+    ]
+    assert len(served) == 3
+    for name in ("node_load15 ", "infisical_monitor_run_timestamp_seconds "):
+        assert [text for text in served if name not in text] == []
+    (reporting,) = [text for text in served if "infisical_monitor_swarm_quorum 1" in text]
+    assert [each for each in _OF_CLUSTER if f"infisical_monitor_{each}" not in reporting] == []
+    verified = watched.cluster.command("verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 def _break(on: _Watched, fault: _Fault) -> None:

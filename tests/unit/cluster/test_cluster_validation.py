@@ -64,13 +64,6 @@ def test_an_ingress_that_three_hosts_cannot_have_is_refused(
     assert all(each in str(refused.value) for each in remedies)
 
 
-def test_metrics_that_a_cluster_can_not_serve_are_refused() -> None:
-    chosen = {"monitoring": "on", "monitoring_listen": {"address": "127.0.0.1"}}
-    with pytest.raises(Refused, match="'monitoring_listen'") as refused:
-        refuse(settings_of(topology="swarm", ingress="none", **chosen))
-    assert refused.value.code == "refused.metrics_on_a_cluster"
-
-
 def test_a_cluster_without_a_firewall_gets_a_note_on_open_ports() -> None:
     chosen = {"topology": "swarm", "ingress": "none"}
     assert [*notes(settings_of(**chosen), cluster_of(three()))] == []

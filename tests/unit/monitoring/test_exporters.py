@@ -18,6 +18,7 @@ from infisical_iac.monitoring.exporters import metrics_files
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.ingress import caddyfile
 from infisical_iac.stack.keys import more_of
+from tests.unit import clusters
 from tests.unit.settings_of import settings_of
 
 _LISTEN = {"address": "10.0.0.2", "networks": ("10.0.0.0/24",)}
@@ -33,7 +34,8 @@ def _settings(listen: dict[str, Any] | None = _LISTEN, **changes: Any) -> Settin
 
 
 def _units(settings: Settings) -> dict[str, str]:
-    return {each.path.rpartition("/")[2]: each.content for each in metrics_files(settings)}
+    known = Known(settings, MachineState(), Site(settings))
+    return {each.path.rpartition("/")[2]: each.content for each in metrics_files(known)}
 
 
 def _services(settings: Settings, *, drill: bool = False) -> Any:
@@ -45,6 +47,7 @@ def _services(settings: Settings, *, drill: bool = False) -> Any:
     [
         ({"monitoring": "off"}, "'monitoring_listen'"),
         ({"monitoring_listen": {"address": "10.0.0.2"}}, "10.0.0.0/24"),
+        ({"monitoring_listen": {"networks": ("10.0.0.0/24",)}}, "names no address"),
         ({"monitoring_listen": {**_LISTEN, "networks": ("0.0.0.0/0",)}}, "0.0.0.0/0"),
         ({"monitoring_listen": {**_LISTEN, "networks": ("10.0.0.2/24",)}}, "10.0.0.2/24"),
         ({"monitoring_listen": {**_LISTEN, "address": "0.0.0.0"}}, "0.0.0.0"),
@@ -158,6 +161,20 @@ def test_only_a_caddy_of_its_own_host_serves_metrics() -> None:
 
 
 _BEHIND = "https://secrets.example.com"
+
+
+def test_a_host_of_a_cluster_serves_its_own_metrics_at_its_address_there() -> None:
+    listen = {"networks": ("10.0.0.0/24",)}
+    site = clusters.site(monitoring="on", monitoring_listen=listen)
+    known = Known(site.settings, MachineState(), site)
+    (unit,) = metrics_files(known)
+    assert unit.path.endswith(_NODE)
+    assert f"--web.listen-address={site.cluster.me.address}:9100" in unit.content
+    metrics = [each for each in openings(site.settings, 22) if each.description == "metrics"]
+    assert metrics == [Opening("tcp", (9100,), ("10.0.0.0/24",), "metrics")]
+    # No exporter logs in at a database, or has to find a container.
+    assert "metrics" not in more_of(site.settings)
+    assert not deploy._configuration(known)["has_exporters"]
 
 
 @pytest.mark.parametrize("is_served", [True, False])

@@ -41,7 +41,7 @@ _LISTENS = settings_of(
     monitoring_listen={"address": "10.0.0.2", "networks": ("10.0.0.0/24",)},
 )
 _LISTENER = _LISTENS.monitoring.monitoring_listen
-_UNITS = exporters.metrics_files(_LISTENS)
+_UNITS = exporters.metrics_files(Known(_LISTENS, MachineState(), Site(_LISTENS)))
 _PACKAGES = (
     "prometheus-node-exporter",
     "prometheus-postgres-exporter",
@@ -54,6 +54,7 @@ _SERVES = ExportersState(
     frozenset(_PACKAGES),
     ExporterLogin(address=True, database=True, role=True),
 )
+_CADDY = "/etc/systemd/system/infisical-metrics-caddy.socket"
 _STARTS = ("see where the containers are", *("systemctl",) * 8)
 
 
@@ -109,6 +110,37 @@ SHIPPING = {
     ),
 }
 EXPORTERS = {
+    "a single host that is in a cluster now": due(
+        lambda: exporters.decide_exporters(_SERVES, _UNITS[:1], _LISTENER, 600),
+        *(f"- {each.path}: its metrics are not served" for each in _UNITS[1:]),
+        *(f"- package {each}" for each in _PACKAGES[1:]),
+        "- PostgreSQL role infisical_metrics",
+        steps=(
+            "stop what serves metrics",
+            "remove the PostgreSQL role infisical_metrics",
+            "remove the exporters",
+            "remove what serves metrics",
+        ),
+    ),
+    "a host of a cluster": due(
+        lambda: exporters.decide_exporters(
+            ExportersState(login=ExporterLogin(address=True)), _UNITS[:1], _LISTENER, 600
+        ),
+        f"+ {_UNITS[0].path}",
+        f"+ package {_PACKAGES[0]}",
+        f"~ {_STARTED[0]}: enabled and started",
+        steps=(
+            "write",
+            "let systemd read changed units",
+            f"install {_PACKAGES[0]}",
+            *("systemctl",) * 2,
+        ),
+    ),
+    "an edge without Caddy": due(
+        lambda: _decide_exporters(paths={**_SERVES.paths, _CADDY: _OTHER}),
+        f"- {_CADDY}: its metrics are not served",
+        steps=("stop what serves metrics", "remove what serves metrics"),
+    ),
     "an exporter of others": refusal(_other_node_exporter, Refused, _PACKAGES[0]),
     "another address": refusal(
         lambda: _decide_exporters(login=ExporterLogin(database=True)), SettingsError, "10.0.0.2"
@@ -130,10 +162,10 @@ EXPORTERS = {
         *(f"- package {each}" for each in _PACKAGES),
         "- PostgreSQL role infisical_metrics",
         steps=(
-            "stop the exporters",
+            "stop what serves metrics",
             "remove the PostgreSQL role infisical_metrics",
             "remove the exporters",
-            "remove the units of the exporters",
+            "remove what serves metrics",
         ),
     ),
     "never on": noop(
