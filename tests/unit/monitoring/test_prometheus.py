@@ -8,15 +8,17 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from infisical_iac.agent import backup, drill
 from infisical_iac.agent.alerts import AlertBook, metrics
-from infisical_iac.agent.observed import Observed
-from tests.unit.agent.watching import EXPECTED, HEALTHY, NOW, VITALS
+from infisical_iac.agent.canary import CanaryRun
+from tests.unit.agent.watching import CLUSTER, NOW, VITALS, observe
 from tests.unit.settings_of import settings_of
 
 _MONITORING = Path("monitoring")
@@ -30,16 +32,23 @@ _WORDS = {
 
 
 def _served() -> set[str]:
-    """Return the names of the metrics in the recorded scrape, and of all that the monitor has.
+    """Return the names of the metrics in the recorded scrape, and of all that the host writes.
 
-    The recorded host had no alert, certificate or client secret that ends.
+    The recorded host was in no cluster, and had no alert, backup, certificate or client secret that
+    ends.
     """
-    observed = Observed(NOW, HEALTHY, VITALS, EXPECTED)
+    vitals = replace(VITALS, canary=CanaryRun(NOW, {"login": 0.1}))
+    observed = observe(cluster=CLUSTER, vitals=vitals)
+    drilled = {"failure": "", "secrets": 1, "success": "2026-11-24T04:30:00Z"}
     text = "".join(metrics(AlertBook(), observed, 0, is_silent=False))
     of_monitor = re.findall(r"# HELP (\S+)", text)
     texts = (each.read_text() for each in sorted(_SCRAPES.glob("*.prom")))
     lines = (line for text in texts for line in text.splitlines() if line[:1] not in ("", "#"))
-    return {*of_monitor, *(re.split(r"[{ ]", line)[0] for line in lines)}
+    of_jobs = {
+        *(f"infisical_backup_{each.name}" for each in backup._measure_targets({})),
+        *(f"infisical_drill_{each.name}" for each in drill._measure(drilled, 0, 0)),
+    }
+    return {*of_monitor, *of_jobs, *(re.split(r"[{ ]", line)[0] for line in lines)}
 
 
 def list_names(expression: str) -> set[str]:
