@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email import policy
 from email.message import EmailMessage
 from email.utils import formataddr, formatdate, make_msgid
 from ipaddress import IPv6Address, ip_address
@@ -27,6 +28,8 @@ from infisical_iac.agent.alerts import AlertNotice
 from infisical_iac.agent.canary import name_failure, trust
 
 _SECONDS = 10
+# Long subjects stay in one line: folded, some begin with an empty one.
+_UNFOLDED = policy.SMTP.clone(max_line_length=998)
 _COMMAND_SECONDS = 30
 _MOST_BYTES = 4096
 
@@ -201,7 +204,7 @@ class MailReceiver(Receiver):
         if means.mail is None:
             return "the setting `smtp` names no server"
         server = means.mail
-        mail = EmailMessage()
+        mail = EmailMessage(policy=_UNFOLDED)
         mail["From"] = formataddr((server.from_name, server.from_address))
         mail["To"] = self.to
         mail["Subject"] = " ".join(f"[Infisical] {notification.title}".split())[:200]

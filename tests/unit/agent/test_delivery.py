@@ -215,14 +215,17 @@ def test_a_mail_is_sent_by_the_server_of_the_settings(
             *("127.0.0.1", taker.server_address[1], "none", "infisical"),
             *("iac@example.com", "Infisical", str(tmp_path / "password")),
         )
-        why = _send("email", "ops@example.com", mail=server)
+        more = b", and so is the service with the longest name of all of them"
+        notice = replace(_BEGUN, error=_ALERT.text + more.decode())
+        why = _send("email", "ops@example.com", notice, mail=server)
         taker.shutdown()
     assert bool(why) is bool(reason)
     assert why.endswith(reason)
     assert len(taker.logins) == 1
     if accepts:
         assert b"To: ops@example.com" in taker.mail
-        assert b"redis is exited" in taker.mail
+        # Folded, a subject of these lengths would begin with an empty line.
+        assert b"Subject: [Infisical] critical on web-1: redis is exited" + more in taker.mail
     else:
         assert _TOKEN not in why
 
