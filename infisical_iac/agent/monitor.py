@@ -38,7 +38,7 @@ from infisical_iac.agent.health import (
     read_silence,
 )
 from infisical_iac.agent.observed import Expectations, History, Observed
-from infisical_iac.agent.runner import Runner
+from infisical_iac.agent.runner import Runner, action
 from infisical_iac.agent.swarm import ClusterFacts
 from infisical_iac.agent.table import DELIVERY, OF_HEARTBEAT, OF_JOBS
 from infisical_iac.agent.upkeep import Upkeep, WatchedRepository, parse_upkeep
@@ -305,6 +305,28 @@ def _send_all(
         if why := receiver.send(each.notification, means):
             return [*waiting[number:]], why
     return [], ""
+
+
+@action
+def send_test(runner: Runner, *, by: str) -> dict[str, str]:
+    """Send a test alert to each target, and call the heartbeat as the next run would.
+
+    Args:
+        by: who asked for it.
+
+    Returns:
+        Why that failed, by the target's name or `heartbeat`; empty for a success.
+    """
+    config, memory, now = load_config(runner), load_memory(runner), time.time()
+    alert = Alert("test", "", "warning", f"{by} tests the alerts", "nothing", now)
+    notice = notification(AlertNotice("begun", alert, now), config.of or socket.gethostname())
+    waiting = [Undelivered(each.name, now, notice) for each in config.targets]
+    failing = deliver(MonitorMemory(undelivered=waiting), config, now).failing
+    found = {each.name: failing.get(each.name, (now, ""))[1] for each in config.targets}
+    if config.heartbeat or config.heartbeat_file:
+        means = Means(config.authorities)
+        found["heartbeat"] = beat(config.heartbeat, means, summarize(memory.book))
+    return found
 
 
 def main(_: Sequence[str]) -> int:

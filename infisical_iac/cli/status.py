@@ -1,12 +1,11 @@
-"""`infisical-iac status`, `drift` and `silence`: the health, its differences, and alerts."""
+"""`infisical-iac status` and `drift`: the health of the deployment, and its differences."""
 
 import os
-import re
 import subprocess
 import sys
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -25,7 +24,7 @@ from infisical_iac.cli.options import (
 from infisical_iac.cli.output import print_notes
 from infisical_iac.core import atomic
 from infisical_iac.core.change import Row
-from infisical_iac.core.errors import FileError, SettingsError, UserError
+from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.monitoring import health
 from infisical_iac.monitoring.drift import check, message, metrics, post
@@ -266,67 +265,6 @@ def _assess_drift(
     rule = load_declared(inside).require_second_factor
     factors = health.second_factors(read_factors(), inside.admin_email, rule)
     return drifted, [*granted, factors, *content]
-
-
-_UNITS = {"m": 60, "h": 3600, "d": 86400}
-_LONGEST_SILENCE = 7 * 86400
-
-
-def _read_duration(context: click.Context, parameter: click.Parameter, text: str) -> int:
-    """Return the seconds of a duration such as `30m`, `2h` or `1d`."""
-    match = re.fullmatch(r"([1-9]\d{0,4})([mhd])", text)
-    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
-    if not 0 < seconds <= _LONGEST_SILENCE:
-        raise click.BadParameter("write one such as 30m, 2h or 1d, at most 7d")
-    return seconds
-
-
-@click.command()
-@click.argument("duration", callback=_read_duration, required=False, default="1h")
-@click.option(
-    "--why",
-    metavar="TEXT",
-    help="Reason for the silence, which `status` shows; required to begin one.",
-)
-@click.option("--end", is_flag=True, help="End the silence now.")
-@inventory_option
-@json_option
-def silence(duration: int, why: str | None, end: bool, inventory: str, as_json: bool) -> None:
-    """Have the host send no alerts for DURATION, such as 30m, 2h or 1d; an hour by default.
-
-    It ends by itself. Alerts that last are sent then. `apply` and `restore` need no silence: while
-    they are at work, alerts on what they change wait.
-
-    Exit status: 0 when the silence has begun, or ended; 1 for an error.
-    """
-    if not (end or (why and why.isprintable())):
-        raise click.UsageError("Missing option '--why': write the reason in one line.")
-
-    def check(settings: "Settings") -> None:
-        if settings.monitoring.monitoring == "off":
-            raise SettingsError(
-                "the host sends no alerts that could be silenced: set monitoring to 'on', and "
-                "apply",
-                code="settings.no_monitoring",
-            )
-
-    with open_host(inventory, quorum=False, check=check) as (host, _):
-        from infisical_iac.core.connection import each_of, with_others
-        from infisical_iac.monitoring.deploy import begin_silence, end_silence
-
-        until = (
-            None if end else datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=duration)
-        )
-        each_of(
-            with_others(host),
-            lambda _: begin_silence(until, str(why)) if until else end_silence(),
-        )
-    if as_json:
-        print_data({"until": until.isoformat() if until else None, "why": why})
-    elif until:
-        echo(f"No alerts until {until:%Y-%m-%dT%H:%M:%SZ}: {why}")
-    else:
-        echo("Alerts are sent again.")
 
 
 @click.command()

@@ -123,8 +123,25 @@ def _assert_no_secret(on: Causing, mailbox: MailServer) -> None:
     mails = (each.read_text() for each in mailbox.mails())
     shown = "".join([json.dumps(on.team.received), on.host.run(_SHOWN).stdout, *mails])
     hidden = {*secrets(on.host).values(), _TOKEN, _PASSWORD}
-    assert len(hidden) > 20
+    assert len(hidden) > 15
     assert [each for each in hidden if len(each) > 7 and each in shown] == []
+
+
+def test_a_test_alert_reaches_each_target(on: Causing, mailbox: MailServer) -> None:
+    on.team.received.clear()
+    before = len(_list_titles(mailbox))
+    sent = on.configured.run("alerts", "test")
+    assert sent.returncode == 0, sent.stdout + sent.stderr
+    assert sent.stdout.splitlines() == [f"{name}: delivered" for name in ("team", "other", "mail")]
+    assert [each["check"] for each in on.team.received] == ["test"]
+    assert len(_list_titles(mailbox)) == before + 1
+    on.other.status = 500
+    failed = on.configured.run("alerts", "test")
+    on.other.status = 200
+    assert failed.returncode == 1
+    assert "other: HTTP 500" in failed.stdout
+    assert "no test reached other" in failed.stderr
+    _assert_no_secret(on, mailbox)
 
 
 def test_problems_that_come_together_are_each_reported_and_ended_once(

@@ -283,6 +283,20 @@ def test_the_heartbeat_reports_a_failed_drill_although_it_is_a_warning(tmp_path:
     assert (asked[1].rpartition("/")[2], asked[3]) == ("fail", b"the last drill failed: no space")
 
 
+def test_a_test_alert_goes_to_each_target_and_the_heartbeat(tmp_path: Path) -> None:
+    with serve() as good, serve(500) as bad, serve() as heart:
+        targets = (_to(good.url), _to(bad.url, "broken"), _to(good.url, "jobs", only_jobs=True))
+        host = _Host(tmp_path, *targets, heartbeat=heart.url)
+        found = monitor.send_test(host.runner, by="ada")
+    assert found == {"team": "", "broken": "HTTP 500", "jobs": "", "heartbeat": ""}
+    body = json.loads(good.got[0][3])
+    assert (body["check"], body["severity"]) == ("test", "warning")
+    assert body["error"].startswith("ada ")
+    assert len(heart.got) == 1
+    # What waits for a target stays as it is.
+    assert host.state == {}
+
+
 def test_the_metrics_are_written_for_prometheus_too(tmp_path: Path) -> None:
     host = _Host(tmp_path)
     (tmp_path / health.COLLECTED.lstrip("/")).parent.mkdir(parents=True)
