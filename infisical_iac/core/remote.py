@@ -21,7 +21,8 @@ def run(command: str, *, doing: str, stdin: str | None = None) -> str:
         doing: what the command does, which completes the sentence "could not …".
         stdin: its standard input, which may hold secrets.
 
-    Neither the output nor `stdin` is printed, at any verbosity. Raises CommandFailed.
+    Neither the output nor `stdin` is printed, at any verbosity. Raises CommandFailed, and EOFError
+    if the connection was closed meanwhile.
     """
     # Outside of operations, the settings of sudo are in the host's own data.
     given: Any = host.current_op_global_arguments or host.data.dict()  # type: ignore[no-untyped-call]
@@ -32,9 +33,18 @@ def run(command: str, *, doing: str, stdin: str | None = None) -> str:
         StringCommand(command), print_output=False, print_input=state.print_input, **arguments
     )
     if not succeeded:
+        if _is_disconnected():
+            raise EOFError
         reason = " / ".join(output.stderr_lines[-3:]) or "no reason given"
         raise CommandFailed(f"could not {doing}: {reason}")
     return output.stdout
+
+
+def _is_disconnected() -> bool:
+    """Return whether the host has closed its SSH connection, which pyinfra takes for a failure."""
+    client = getattr(host.connector, "client", None)
+    transport = client.get_transport() if client else None
+    return transport is not None and not transport.is_active()
 
 
 def write(path: str, content: str, *, mode: str = "600", check: str = "") -> None:

@@ -19,6 +19,7 @@ class _Host:
         self.current_op_global_arguments: dict[str, Any] | None = None
         self.data = SimpleNamespace(dict=lambda: {"_sudo": True, "site_url": "of no connector"})
         self.given: dict[str, Any] = {}
+        self.connector = SimpleNamespace(client=None)
 
     def run_shell_command(self, command: StringCommand, **given: Any) -> tuple[bool, Any]:
         self.given = given
@@ -65,6 +66,16 @@ def test_the_error_of_a_failed_command_has_its_last_lines(
 ) -> None:
     with pytest.raises(CommandFailed, match=f"^could not print: {reason}$"):
         remote.run(command, doing="print")
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+def test_a_command_cut_off_by_a_closed_connection_is_no_failed_command(
+    host: _Host, is_active: bool
+) -> None:
+    transport = SimpleNamespace(is_active=lambda: is_active)
+    host.connector.client = SimpleNamespace(get_transport=lambda: transport)
+    with pytest.raises(CommandFailed if is_active else EOFError):
+        remote.run("exit 1", doing="print")
 
 
 @pytest.mark.parametrize(
