@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from infisical_iac.agent import files
+from infisical_iac.agent import files, leadership
 from infisical_iac.agent.data import GivenUp, given_up_of
 from infisical_iac.agent.docker import DockerContainer, find_container
 from infisical_iac.agent.runner import Failure, Output, Runner, action, failure_of, observation
@@ -61,6 +61,11 @@ class Database:
         """Dump the database into a file, and return the result."""
         words = ["pg_dump", "--username", _USER, "--format", "custom", "infisical"]
         return self.run_into(target, words, seconds=seconds)
+
+    def load(self, words: Sequence[str], source: Path, *, seconds: float) -> Output:
+        """Run a program as `run` does, with a file of the host as its standard input."""
+        call, password = self._call(words)
+        return self.runner.load(call, source, begin=password, seconds=seconds)
 
     def run_into(
         self, target: Path, words: Sequence[str], *, stdin: str = "", seconds: float
@@ -190,6 +195,7 @@ def reopen(runner: Runner) -> bool:
     Returns whether no key but the one in use is needed any more. Raises RuntimeError with a
     Failure.
     """
+    leadership.claim(runner)
     try:
         database = find_accepting(find_database(runner, "swarm"))
     except RuntimeError:

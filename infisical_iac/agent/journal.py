@@ -1,6 +1,7 @@
 """Describe a transaction: its kind, its steps, and the journal of its past."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -122,7 +123,8 @@ class Transaction:
         goes_on_from: the step from which on an interrupted one is completed, if it still passes its
             checks; before it, it is undone.
         proven_from: the step before which everything was proven. From it on, it never goes back.
-        read_older: returns the journal for the state that the version before has written.
+        read_older: returns the journal for the state that the version before has written; None if
+            that is of another kind, as two kinds may share a directory.
         ended_by: the command that ends an interrupted one.
     """
 
@@ -132,7 +134,7 @@ class Transaction:
     steps: tuple[TransactionStep, ...]
     goes_on_from: str
     proven_from: str
-    read_older: Callable[[Runner, str], TransactionJournal]
+    read_older: Callable[[Runner, str], TransactionJournal | None]
     ended_by: str = "`infisical-iac apply`"
 
     def index(self, name: str) -> int:
@@ -162,9 +164,15 @@ def _read(runner: Runner, of: Transaction, name: str) -> TransactionJournal | No
     if not text:
         return None
     if text.startswith("{"):
-        return parse(of, text)
+        return parse(of, text) if kind_of(text, of.name) == of.name else None
     with _refusing_unknown(of):
         return of.read_older(runner, text)
+
+
+def kind_of(text: str, default: str) -> str:
+    """Return the name of the kind in a journal's text; the default if it names none."""
+    found = re.match(r'\{"transaction": "(\w+)"', text)
+    return found[1] if found else default
 
 
 def parse(of: Transaction, text: str) -> TransactionJournal:

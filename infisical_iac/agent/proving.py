@@ -68,20 +68,6 @@ def check_opened(runner: Runner, *, address: Json, then: Json | None) -> None:
 
 
 @observation
-def check_usable(
-    runner: Runner, *, plan: Json, then: Json | None, port: int
-) -> tuple[list[str], bool]:
-    """Call `proof.check_usable`."""
-    return proof.check_usable(runner, ProofPlan.from_json(plan), _before(then), port)
-
-
-@action
-def prove_isolation(runner: Runner, *, plan: Json, port: int) -> str:
-    """Call `proof.prove_isolation`; what the proof makes, it deletes."""
-    return proof.prove_isolation(runner, ProofPlan.from_json(plan), port)
-
-
-@observation
 def is_public(runner: Runner, *, address: Json) -> bool:
     """Return whether this host reaches Infisical by its public address, asked once."""
     return public_address.is_public(runner, PublicAddress(**address))

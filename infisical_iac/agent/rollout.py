@@ -1,11 +1,13 @@
 """Roll out the stack `infisical` on the leader, and wait for its services."""
 
+import json
 import re
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from infisical_iac.agent import files
+from infisical_iac.agent.leadership import NO_MAJORITY
 from infisical_iac.agent.maintenance import count_data
 from infisical_iac.agent.runner import Failure, Output, Runner, action, failure_of, observation
 from infisical_iac.agent.services import (
@@ -20,17 +22,18 @@ from infisical_iac.agent.services import (
 )
 from infisical_iac.agent.shared_state import ROOT
 from infisical_iac.agent.swarm_stack import KINDS, list_made, secret_name, secret_text
+from infisical_iac.agent.tasks import STACK
 
 # Only secrets and configs of this project have such a name and the stack's label.
 _HASHED = re.compile(r"_[0-9a-f]{12}$")
-_NO_MAJORITY = (
-    "the Swarm has no majority: start Docker on most of its managers (`systemctl start docker`)"
-)
 # Swarm has given such an update up, and waiting does not continue it.
 _GIVEN_UP = ("paused", "rollback_paused")
 # A task that ended so often does not become healthy.
 _MOST_ENDS = 5
 _DEPLOY_SECONDS = 1800
+_STOP_SECONDS = 120
+# The states of tasks whose containers are gone.
+_GONE = ("Complete", "Shutdown", "Failed", "Rejected", "Orphaned", "Remove")
 
 
 @action
@@ -103,7 +106,7 @@ def await_services(runner: Runner, *, seconds: float, services: Sequence[str] = 
             break
         time.sleep(1)
     if found is None:
-        return f"{_NO_MAJORITY}\n"
+        return f"{NO_MAJORITY.message}: {NO_MAJORITY.remedy}\n"
     looping = {slot.rpartition(".")[0] for slot, times in ends.items() if times >= _MOST_ENDS}
     return "".join(
         f"{name}: {each.running} of {each.desired} run, update: {each.update}"
@@ -140,6 +143,45 @@ def _new_ends(runner: Runner, services: Collection[str], known: set[str]) -> lis
         if counts.etcd < 2 or counts.postgres < 2:
             slots = [slot for slot in slots if not slot.startswith("infisical_infisical.")]
     return slots
+
+
+def stop_replicas(runner: Runner) -> None:
+    """Stop Infisical on all nodes, so that nobody writes. Raises RuntimeError with a Failure.
+
+    A replica on a node that the others have lost can't reach the database either.
+    """
+    name = f"{STACK}infisical"
+    listed = runner.run(["docker", "service", "ls", "--quiet", "--filter", f"name={name}"])
+    if listed.status != 0:
+        raise RuntimeError(NO_MAJORITY)
+    if not listed.text.strip():
+        return
+    runner.must_run(["docker", "service", "scale", "--detach", f"{name}=0"])
+    end = time.monotonic() + _STOP_SECONDS
+    while left := _list_left(runner, name):
+        if time.monotonic() >= end:
+            message = f"Infisical does not stop on {left}"
+            raise RuntimeError(Failure("command", message, f"see `docker service ps {name}`"))
+        time.sleep(0.5)
+
+
+def _list_left(runner: Runner, service: str) -> str:
+    """Return the tasks whose containers are not gone yet, on nodes that are up; empty for none.
+
+    It is a phrase if the Swarm does not answer, so that the caller goes on waiting.
+    """
+    nodes = runner.run(["docker", "node", "ls", "--format", "{{json .}}"])
+    tasks = runner.run(["docker", "service", "ps", "--format", "{{json .}}", service])
+    if nodes.status != 0 or tasks.status != 0:
+        return "unknown nodes (the Swarm does not answer)"
+    listed = [json.loads(line) for line in nodes.lines if line]
+    down = {each["Hostname"] for each in listed if each["Status"] == "Down"}
+    found = [json.loads(line) for line in tasks.lines if line]
+    return " ".join(
+        f"{each['Node']} {each['CurrentState']}"
+        for each in found
+        if each["Node"] not in ("", *down) and each["CurrentState"].split()[0] not in _GONE
+    )
 
 
 @observation

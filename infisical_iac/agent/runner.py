@@ -1,12 +1,15 @@
 """Run programs and read files of the host, for the functions that observe or change it."""
 
 import os
+import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from traceback import extract_tb
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, BinaryIO, Concatenate, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -95,10 +98,16 @@ class Runner:
         with target.open("wb") as file:
             return _run(words, seconds, {}, input=stdin.encode(), stdout=file)
 
-    def load(self, words: Sequence[str], source: Path, *, seconds: float = _SECONDS) -> Output:
-        """Run a program as `run` does, with a file as its standard input, which may be large."""
-        with source.open("rb") as file:
-            return _run(words, seconds, {}, stdin=file, stdout=subprocess.PIPE)
+    def load(
+        self, words: Sequence[str], source: Path, *, begin: str = "", seconds: float = _SECONDS
+    ) -> Output:
+        """Run a program as `run` does, with a file as its standard input, which may be large.
+
+        Args:
+            begin: comes before the file, and may be a secret.
+        """
+        with source.open("rb") as file, _preceded(file, begin) as stdin:
+            return _run(words, seconds, {}, stdin=stdin, stdout=subprocess.PIPE)
 
     def must_run(
         self,
@@ -117,6 +126,29 @@ class Runner:
         if done.status != 0:
             raise failure_of(done.errors or f"{words[0]} ended with status {done.status}")
         return done.text
+
+
+@contextmanager
+def _preceded(file: BinaryIO, begin: str) -> Iterator[BinaryIO]:
+    """Yield a file with a text before it; a thread feeds the pipe that both go through."""
+    if not begin:
+        yield file
+        return
+    reading, writing = os.pipe()
+
+    def feed() -> None:
+        # A program that fails does not read to the end.
+        with suppress(BrokenPipeError), open(writing, "wb") as pipe:
+            pipe.write(begin.encode())
+            shutil.copyfileobj(file, pipe)
+
+    feeding = Thread(target=feed)
+    feeding.start()
+    try:
+        with open(reading, "rb") as pipe:
+            yield pipe
+    finally:
+        feeding.join()
 
 
 def _run(

@@ -8,7 +8,7 @@ started over a lost connection may still run.
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
@@ -21,11 +21,11 @@ from infisical_iac.agent.docker import DockerContainer, list_containers, read_lo
 from infisical_iac.agent.files import hold, lines_without_keys, require_space
 from infisical_iac.agent.keys import key_fingerprint
 from infisical_iac.agent.runner import Failure, Runner, action
-from infisical_iac.agent.stack import close_port, forward_port, run_compose
+from infisical_iac.agent.stack import close_port, run_compose
 
 _LOCK_SECONDS = 600
 _LOAD_SECONDS = 6 * 3600
-_COUNT = r"""
+COUNT_ROWS = r"""
 ANALYZE;
 SELECT format('SELECT ''%1$s '' || count(*) FROM %1$I HAVING count(*) > 0', relname)
 FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname
@@ -154,11 +154,10 @@ def load(runner: Runner, place: SnapshotPlace) -> LoadedSnapshot:
     options = ["--exit-on-error", "--single-transaction"]
     done = runner.load([*call, *restore, *options], dump, seconds=_LOAD_SECONDS)
     if done.status != 0:
-        raise _refuse(f"the dump can't be loaded: {_last_line(f'{done.text}{done.errors}')}")
+        raise _refuse(f"the dump can't be loaded: {last_line(f'{done.text}{done.errors}')}")
     sql = [*call, *psql_command()]
-    counted = runner.must_run(sql, stdin=_COUNT, seconds=_LOAD_SECONDS)
-    pairs = (line.rsplit(" ", 1) for line in counted.splitlines() if line)
-    rows = {table: int(number) for table, number in pairs}
+    counted = runner.must_run(sql, stdin=COUNT_ROWS, seconds=_LOAD_SECONDS)
+    rows = parse_rows(counted.splitlines())
     transaction = runner.must_run(sql, stdin=NEXT_TRANSACTION).strip()
     runner.must_run(["docker", "stop", "--time", "60", container.id])
     runner.must_run(["docker", "rm", container.id])
@@ -169,11 +168,23 @@ def _require_space(runner: Runner, dump: Path) -> None:
     # Docker's volumes may be on a data volume.
     asked = ["docker", "info", "--format", "{{json .DockerRootDir}}"]
     volumes = runner.path(f"{json.loads(runner.must_run(asked))}/volumes")
-    needed = dump.stat().st_size // 1024 * 3 + 262144
-    require_space(volumes, needed, "the snapshot", "next to the data, and Docker's disk")
+    place = "next to the data, and Docker's disk"
+    require_space(volumes, estimate_loaded(dump), "the snapshot", place)
 
 
-def _last_line(text: str) -> str:
+def estimate_loaded(dump: Path) -> int:
+    """Return the KiB that a dump may take once it is loaded."""
+    return dump.stat().st_size // 1024 * 3 + 262144
+
+
+def parse_rows(lines: Iterable[str]) -> dict[str, int]:
+    """Return the number of rows of each table from the answers to `COUNT_ROWS`."""
+    pairs = (line.rsplit(" ", 1) for line in lines if line)
+    return {table: int(number) for table, number in pairs}
+
+
+def last_line(text: str) -> str:
+    """Return the last line of a program's output that is not blank, for a message."""
     return next(filter(str.strip, reversed(text.splitlines())), "it ended without a reason")
 
 
@@ -195,7 +206,7 @@ class _SnapshotProject:
             self.runner, file, *words, project=place.project, variables=variables, seconds=3600
         )
         if done.status != 0:
-            raise _refuse(_last_line(f"{done.text}{done.errors}"))
+            raise _refuse(last_line(f"{done.text}{done.errors}"))
         return {each: self._await(each, end) for each in services}
 
     def _await(self, service: str, end: float) -> DockerContainer:
@@ -225,14 +236,7 @@ class _SnapshotProject:
             return (
                 "the encryption key of the host is not the one that its secrets are encrypted with"
             )
-        return _last_line(said)
-
-
-@action
-def serve_snapshot(runner: Runner, *, directory: str, project: str, seconds: int) -> str:
-    """Start Redis and Infisical on the loaded data as `serve` does."""
-    with _hold(runner, directory):
-        return serve(runner, SnapshotPlace(directory, project, seconds))
+        return last_line(said)
 
 
 def serve(runner: Runner, place: SnapshotPlace) -> str:
@@ -244,13 +248,6 @@ def serve(runner: Runner, place: SnapshotPlace) -> str:
     copy.start("postgres", "redis")
     container = copy.start("infisical")["infisical"]
     return next(filter(None, container.networks.values()), "")
-
-
-@action
-def forward_snapshot(runner: Runner, *, directory: str, project: str) -> int:
-    """Forward a port of the host's loopback to that Infisical, until `clean`; return the port."""
-    with _hold(runner, directory):
-        return forward_port(runner, project=project)
 
 
 @action

@@ -31,6 +31,7 @@ from infisical_iac.agent.journal import (
     TransactionJournal,
     TransactionStep,
     describe,
+    kind_of,
     read_journal,
     read_last,
 )
@@ -76,7 +77,7 @@ def run(runner: Runner, of: Transaction) -> TransactionJournal | None:
         journal = read_journal(runner, of)
         if journal is None:
             # Left by a run that was killed at its beginning or its end.
-            for each in _FILES:
+            for each in _FILES if not _has_state(runner, of) else ():
                 remove(runner.path(f"{of.directory}/{each}"))
             return None
         text = runner.text(f"{of.directory}/plan.json")
@@ -220,7 +221,7 @@ def _now() -> str:
 
 
 # The kinds of transactions, by the module that has them.
-_KINDS = ("upgrade", "rotation", "restore")
+_KINDS = ("upgrade", "cluster_upgrade", "rotation", "restore")
 # A restore replaces the data and keys that the others change.
 _ALONE = "restore"
 
@@ -232,8 +233,13 @@ def find(name: str) -> Transaction:
 
 
 def describe_state(name: str, text: str) -> str:
-    """Return the words of a journal's text, as `describe` does, by the name of its kind."""
-    return describe(find(name), text)
+    """Return the words of a journal's text, as `describe` does.
+
+    Args:
+        name: its kind, or another one with the same directory.
+    """
+    kind = kind_of(text, name)
+    return describe(find(kind if kind in _KINDS else name), text)
 
 
 def unit_of(name: str) -> str:
@@ -268,7 +274,7 @@ def begin(
     of = find(name)
     with _unless_running(runner, of):
         there = read_journal(runner, of)
-        if there is None:
+        if there is None and not _has_state(runner, of):
             _refuse_beside_others(runner, name)
             write(runner.path(f"{of.directory}/plan.json"), json.dumps(plan).encode())
             write(runner.path(f"{of.directory}/spare"), b"-" * _SPARE_BYTES)
@@ -276,11 +282,12 @@ def begin(
                 remove(runner.path(f"{of.directory}/{each}"))
             journal = TransactionJournal(name, began, named=[*named], run=run)
             StepContext(runner, of.directory, plan, journal).save()
-        elif there.began != began:
+        elif there is None or there.began != began:
+            which = f" of {there.began}" if there else ""
             raise RuntimeError(
                 Failure(
                     "refused.under_way",
-                    f"{of.title} of {there.began} has not ended on the host",
+                    f"{of.title}{which} has not ended on the host",
                     "`infisical-iac attach` follows it, or takes it up",
                 )
             )
@@ -474,8 +481,14 @@ def resume(runner: Runner) -> None:
     """
     for name in _KINDS:
         of = find(name)
-        if (runner.text(f"{of.directory}/state") or "").startswith("{") and _has_plan(runner, of):
+        text = runner.text(f"{of.directory}/state") or ""
+        if text.startswith("{") and kind_of(text, name) == name and _has_plan(runner, of):
             start(runner, name=name)
+
+
+def _has_state(runner: Runner, of: Transaction) -> bool:
+    """Return whether one is under way, be it of another kind with the same directory."""
+    return runner.path(f"{of.directory}/state").exists()
 
 
 def _has_plan(runner: Runner, of: Transaction) -> bool:

@@ -299,8 +299,13 @@ def has_paused(journal: TransactionJournal) -> bool:
     return any(step == _PAUSE for _, _, step in journal.log)
 
 
-def _read_older(runner: Runner, text: str) -> TransactionJournal:
-    """Return the journal for `<release> <phase> <image>`, as the version before has written it."""
+def _read_older(runner: Runner, text: str) -> TransactionJournal | None:
+    """Return the journal for `<release> <phase> <image>`, as the version before has written it.
+
+    None on the leader of a cluster, whose state has the same form.
+    """
+    if runner.path(f"{_ROOT}/stack.yaml").exists():
+        return None
     release, phase, image = text.split()
     steps: dict[str, tuple[Way, str]] = {
         "begun": ("back", _COMPLETE),

@@ -42,19 +42,6 @@ def load(directory: str, project: str, timeout: int) -> dict[str, int]:
     return perform(asked, doing="load the snapshot").rows
 
 
-def serve(directory: str, project: str, timeout: int) -> int:
-    """Start Infisical on the loaded data; return the port of the loopback that leads to it.
-
-    Each container may take `timeout` seconds to start. Raises CommandFailed.
-    """
-    started = question(
-        snapshot.serve_snapshot, directory=directory, project=project, seconds=timeout
-    )
-    perform(started, doing="start Infisical on the snapshot")
-    forwarded = question(snapshot.forward_snapshot, directory=directory, project=project)
-    return perform(forwarded, doing="forward a port to it")
-
-
 def rows(lines: Sequence[str]) -> dict[str, int]:
     """Return the number of rows of each table from lines "<table> <rows>"."""
     pairs = (line.split(" ") for line in lines if line)

@@ -10,8 +10,8 @@ Both are the same transaction on a single host (`agent/upgrade.py`), which a uni
 5. The desired version has to pass the post-upgrade checks (`agent/proof.py`), the last of which
    opens the edge. Until then the old volume is kept unchanged.
 
-A cluster goes on serving during an upgrade. It closes the edge only for a rollback to the data of a
-release, right before it swaps the data.
+A cluster goes on serving during an upgrade (`agent/cluster_upgrade.py`), which its leader runs. It
+closes the edge and stops Infisical only for a rollback to the data of a release.
 
 A release is a directory of the host below RELEASES, named after the time and the version:
 

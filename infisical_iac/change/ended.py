@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.backup import restore
-from infisical_iac.change import changeover
+from infisical_iac.change import kept_releases
 from infisical_iac.core import transaction
 from infisical_iac.core.agent import ask
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.model import describe_kept_data, given_up_after_proof
+
+# The kinds of changes of version.
+_OF_VERSIONS = ("upgrade", "cluster_upgrade")
 
 
 def describe(name: str, journal: TransactionJournal) -> list[str]:
@@ -19,7 +22,7 @@ def describe(name: str, journal: TransactionJournal) -> list[str]:
     if name == "restore":
         return [end, *restore.describe_end(journal)]
     sentences = [end, *journal.told]
-    if name != "upgrade":
+    if name not in _OF_VERSIONS:
         return sentences
     kept = [GivenUp(**each) for each in journal.kept.get("given_up", ())]
     if journal.outcome == "undone":
@@ -37,7 +40,7 @@ def tell(settings: Settings) -> tuple[list[str], bool]:
     found = ask(transaction.ended_question())
     for name, journal in found.items():
         sentences += describe(name, journal)
-        if name == "upgrade":
+        if name in _OF_VERSIONS:
             sentences += _discard(settings, journal.named)
         transaction.forget(name, journal)
     return sentences, any(each.outcome == "undone" for each in found.values())
@@ -47,7 +50,7 @@ def _discard(settings: Settings, named: Sequence[str]) -> list[str]:
     """Remove releases that nobody needs after a change of version; return a note if that fails."""
     _, image = named
     try:
-        changeover.discard_releases(settings, image)
+        kept_releases.discard_releases(settings, image)
     except UserError as error:
         return [f"Old releases could not be removed: {error}"]
     return []

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from infisical_iac.agent import releases as kept_on_host
 from infisical_iac.agent.data import GivenUp
@@ -13,7 +13,7 @@ from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.transaction import INTERRUPTED
 from infisical_iac.agent.upgrade import has_paused
-from infisical_iac.change import changeover, releases
+from infisical_iac.change import kept_releases, releases
 from infisical_iac.change.releases import IMAGE_KIB, Release, Rollback, UnfinishedChange
 from infisical_iac.core import audit, journal, transaction
 from infisical_iac.core.agent import ask, question
@@ -30,6 +30,7 @@ from infisical_iac.host.site import Site, at, site_of
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, session
 from infisical_iac.stack.model import (
+    GIVEN_UP_HELP,
     describe_given_up,
     given_up_after_proof,
     images_of,
@@ -67,7 +68,7 @@ def change_on_host(change: VersionChange, settings: Settings, project: str) -> l
     again then, or the message says how to restore it.
     """
     now, then = ingress_of(stack.compose_text()), ingress_of(change.compose)
-    unfinished = changeover.starting(change.was, change.desired_images.infisical)
+    unfinished = kept_releases.starting(change.was, change.desired_images.infisical)
     edge.prepare_closing(settings)
     plan = {
         **_plan(unfinished, change.compose, settings, project),
@@ -82,7 +83,7 @@ def change_on_host(change: VersionChange, settings: Settings, project: str) -> l
     began = unfinished.release.partition("-")[0]
     named = [unfinished.release, unfinished.image]
     journal = transaction.begin("upgrade", began, plan, named=named)
-    return _read_end(unfinished, journal, settings)
+    return read_end(unfinished, journal, settings)
 
 
 def _plan(
@@ -103,30 +104,52 @@ def _plan(
     }
 
 
-def _read_end(
-    unfinished: UnfinishedChange, ended: TransactionJournal, settings: Settings
+def read_end(
+    unfinished: UnfinishedChange,
+    ended: TransactionJournal,
+    settings: Settings,
+    place: str = "host",
 ) -> list[str]:
-    """Return sentences on a change that is done. Raises RunFailed for one that was undone."""
+    """Return sentences on a change that is done. Raises RunFailed for one that was undone.
+
+    Args:
+        place: where the logs are, for the message.
+    """
     session.forget()
-    changeover.discard_releases(settings, unfinished.image)
-    kept = [GivenUp(**each) for each in ended.kept.get("given_up", ())]
+    kept_releases.discard_releases(settings, unfinished.image)
     if ended.outcome == "done":
-        return [*ended.told, *given_up_after_proof(ended.kept.get("removed", ()), kept)]
+        removed = ended.kept.get("removed", ())
+        return [*ended.told, *given_up_after_proof(removed, _given_up(ended))]
     how = (
-        f"failed, and {unfinished.old} serves again {_describe_data(kept)}"
-        if has_paused(ended)
+        f"failed, and {unfinished.old} serves again {_describe_data(ended)}"
+        if ended.transaction != "upgrade" or has_paused(ended)
         else f"failed on a copy of the data, and {unfinished.old} has served without a pause"
     )
     raise RunFailed(
         f"Infisical {unfinished.new} {how}; the logs of {unfinished.new} are in "
-        f"{RELEASES}/{unfinished.release} on the host; the failure: "
+        f"{RELEASES}/{unfinished.release} on the {place}; the failure: "
         f"{transaction.explain(ended.failure)}",
         code="run.given_up",
     )
 
 
-def _describe_data(kept: Sequence[GivenUp]) -> str:
-    return describe_given_up(kept, f" of {kept[0].since}" if kept and kept[0].since else "")
+def _given_up(ended: TransactionJournal) -> list[GivenUp]:
+    return [GivenUp(**each) for each in ended.kept.get("given_up", ())]
+
+
+def _describe_data(ended: TransactionJournal) -> str:
+    """Return a clause on the data that the old version serves again."""
+    kept, given_up = ended.kept, _given_up(ended)
+    if at := kept.get("reverted"):
+        clauses = "; ".join(each.describe() for each in given_up)
+        return (
+            f"with the data of {at}, because the new version had changed the data beyond its use "
+            f"({kept['unusable']}); {clauses} ({GIVEN_UP_HELP})"
+        )
+    then = f" of {given_up[0].since}" if given_up and given_up[0].since else ""
+    # What the old version has found in data that the new one may have changed, on a cluster.
+    found = kept.get("usable", ())
+    return describe_given_up(given_up, f"{then} ({'; '.join(found)})" if found else then)
 
 
 @dataclass(frozen=True)
@@ -135,29 +158,30 @@ class VersionChanges:
 
     site: Site
 
+    kind: ClassVar[str] = "upgrade"
+    place: ClassVar[str] = "host"
+
     def recover(self, unfinished: UnfinishedChange, project: str) -> str:
         """End an interrupted change, and return a sentence on how it ended.
 
         Called before another change begins. Raises RunFailed if it can't be ended.
         """
+        ended = transaction.take_up(self.kind, partial(self.make_plan, unfinished, project))
         settings = self.site.settings
-
-        def make_plan() -> dict[str, Any]:
-            # A host of an earlier version may have lost the file; the change is undone then.
-            found = ask(text_question(COMPOSE_FILE)).get(COMPOSE_FILE, "")
-            return _plan(unfinished, found, settings, project)
-
-        ended = transaction.take_up("upgrade", make_plan)
-        if ended.outcome == "undone" and ended.failure != INTERRUPTED:
-            _read_end(unfinished, ended, settings)
+        if ended.outcome == "done" or ended.failure != INTERRUPTED:
+            sentences = read_end(unfinished, ended, settings, self.place)
+            return " ".join([f"Infisical {unfinished.new} serves.", *sentences])
         session.forget()
-        changeover.discard_releases(settings, unfinished.image)
-        kept = [GivenUp(**each) for each in ended.kept.get("given_up", ())]
-        if ended.outcome == "undone":
-            how = _describe_data(kept) if kept else "as it did"
-            return f"Infisical {unfinished.old} serves again, {how}."
-        sentences = [*ended.told, *given_up_after_proof(ended.kept.get("removed", ()), kept)]
-        return " ".join([f"Infisical {unfinished.new} serves.", *sentences])
+        kept_releases.discard_releases(settings, unfinished.image)
+        has_changed = any(each in ended.kept for each in ("given_up", "reverted", "usable"))
+        how = _describe_data(ended) if has_changed else "as it did"
+        return f"Infisical {unfinished.old} serves again, {how}."
+
+    def make_plan(self, unfinished: UnfinishedChange, project: str) -> dict[str, Any]:
+        """Return the plan of a change that an earlier version of this project began."""
+        # A host of an earlier version may have lost the file; the change is undone then.
+        found = ask(text_question(COMPOSE_FILE)).get(COMPOSE_FILE, "")
+        return _plan(unfinished, found, self.site.settings, project)
 
     def refuse_bringing_writes(self) -> None:
         """Raise Refused if a rollback can't bring writes over."""
@@ -321,7 +345,7 @@ def describe_failure(found: UpgradeState, desired: Images) -> str:
 def check_free_space(missing: Sequence[str], settings: Settings) -> None:
     """Raise Refused if there is no space for a change that needs the `missing` images."""
     room = ask(question(kept_on_host.free_space))
-    aside = [each.name for each in changeover.read_given_up()]
+    aside = [each.name for each in kept_releases.read_given_up()]
     releases.check_free_space(room, aside=aside, images=_size(missing, settings.stack))
 
 
@@ -340,7 +364,7 @@ def refuse_release(release: Release, settings: Settings, *, keep_data: bool) -> 
 
 def fetch_release(release: Release, settings: StackSettings) -> str:
     """Return the release's Compose file, after bringing its images to the host."""
-    gone = changeover.reset_release(release.name)
+    gone = kept_releases.reset_release(release.name)
     if gone:
         stack.fetch(gone, stack.sources_of(settings))
     file = f"{RELEASES}/{release.name}/compose.yaml"

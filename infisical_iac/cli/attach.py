@@ -29,8 +29,10 @@ def attach(inventory: str, lock: Lock, go_back: bool) -> None:
     with open_host(inventory, lock, check=require_project_file) as (_, settings):
         from infisical_iac.backup import restore_deploy
         from infisical_iac.change import ended, keys, rotation, upgrade
+        from infisical_iac.change.upgrade import VersionChanges
         from infisical_iac.core import transaction
         from infisical_iac.host.machine import read_machine
+        from infisical_iac.host.site import at, site_of
         from infisical_iac.workspace.load import load_declared
 
         machine = read_machine()
@@ -42,7 +44,7 @@ def attach(inventory: str, lock: Lock, go_back: bool) -> None:
             rotation.end_unfinished(rotating, settings, project)
         if upgrading := parse_unfinished(machine.upgrading):
             if go_back:
-                transaction.ask_back("upgrade")
+                transaction.ask_back(at(site_of(settings), VersionChanges).kind)
             upgrade.end_unfinished(upgrading, settings, project)
         if machine.restoring:
             if go_back:

@@ -306,7 +306,7 @@ def rollback(
         _list_releases(inventory, as_json=as_json)
         return
     with open_host(inventory, lock, check=require_project_file) as (_, settings):
-        from infisical_iac.change import changeover, keys, rotation, upgrade
+        from infisical_iac.change import kept_releases, keys, rotation, upgrade
         from infisical_iac.change.upgrade import VersionChanges
         from infisical_iac.host.machine import read_machine
         from infisical_iac.host.site import at, site_of
@@ -324,7 +324,7 @@ def rollback(
         machine.refuse_restoring()
         if begun := parse_unfinished(machine.upgrading):
             upgrade.end_unfinished(begun, settings, project)
-        chosen = choose(changeover.read_releases(), release)
+        chosen = choose(kept_releases.read_releases(), release)
         was = upgrade.refuse_release(chosen, settings, keep_data=keep_data)
         assert chosen.manifest
         but = " except for secrets" if bring_writes else ""
@@ -338,6 +338,8 @@ def rollback(
 
 def _list_releases(inventory: str, *, as_json: bool) -> None:
     with open_host(inventory):
-        from infisical_iac.change import changeover
+        from infisical_iac.change import kept_releases
 
-        _show_releases(changeover.read_releases(), changeover.read_given_up(), as_json=as_json)
+        _show_releases(
+            kept_releases.read_releases(), kept_releases.read_given_up(), as_json=as_json
+        )

@@ -6,17 +6,14 @@ are set aside, not deleted. A key is rotated on all data nodes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pyinfra import logger
-from pyinfra.context import host
 
 from infisical_iac.agent import redis_passwords
-from infisical_iac.backup import manifest, snapshot
-from infisical_iac.change import changeover, releases, upgrade
-from infisical_iac.change.changeover import Changeover
+from infisical_iac.change import kept_releases, releases, upgrade
 from infisical_iac.change.keys import Key
 from infisical_iac.change.releases import Release, Rollback, UnfinishedChange
 from infisical_iac.change.rotation import KeyHolders, forget, hand_out
@@ -26,15 +23,14 @@ from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster import stack as cluster_stack
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import ClusterSite
-from infisical_iac.core import audit, connection, journal
+from infisical_iac.core import audit, connection, journal, transaction
 from infisical_iac.core.agent import Question, ask, inspect, perform, question
 from infisical_iac.core.change import Change, UpToDate
-from infisical_iac.core.errors import CheckFailed, CommandFailed, Refused, RunFailed
+from infisical_iac.core.errors import CommandFailed, Refused, RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.stack import compose, edge, session
+from infisical_iac.stack import compose, edge
 from infisical_iac.stack.compose import compose_file
-from infisical_iac.stack.model import GIVEN_UP_HELP, describe_given_up, parse_given_up
 from infisical_iac.stack.state import UpgradeState, missing_images, upgrade_question
 from infisical_iac.workspace import checks
 
@@ -45,7 +41,7 @@ def fetch(release: Release, site: ClusterSite) -> None:
     Raises a UserError.
     """
     image = release.images["infisical"]
-    changeover.reset_release(release.name)
+    kept_releases.reset_release(release.name)
     for node in site.cluster.connected_nodes:
         with connection.on(node.name):
             if missing_images([image]):
@@ -57,8 +53,9 @@ def change_version(
 ) -> list[str]:
     """Change the version, and return sentences on the result.
 
-    Infisical pauses only if the data change too. Raises RunFailed after a rollback; if the rollback
-    failed too, the message names the command that repeats it.
+    The leader makes the change by itself (`agent/cluster_upgrade.py`). Infisical pauses only if the
+    data change too. Raises RunFailed: the previous version runs again then, or the message says how
+    to restore it.
 
     Args:
         site: the site with the settings; its image of Infisical may differ from `image`.
@@ -67,15 +64,37 @@ def change_version(
         image: the reference of the new image of Infisical, which is on the nodes.
         data: the release whose data are loaded; None to keep the current data.
     """
-    settings = site.settings
-    before = checks.record_before(settings, project, settings.stack.http_port)
-    unfinished = changeover.starting(was, image)
-    under_way = _OnCluster(unfinished, settings, project, before, site, was.infisical)
-    under_way.begin()
-    with under_way.or_back():
-        under_way.swap(data)
-        sentences = under_way.prove(same_data=data is None)
-    return [*sentences, *under_way.end()]
+    cluster_stack.require_tls(site)
+    if data:
+        edge.prepare_closing_on(site.settings, site.names)
+    unfinished = kept_releases.starting(was, image)
+    plan = _plan(unfinished, site, project)
+    plan |= cluster_stack.read_replicas(site)
+    plan["data"] = data.name if data else ""
+    began = unfinished.release.partition("-")[0]
+    named = [unfinished.release, image]
+    ended = transaction.begin(ClusterVersionChanges.kind, began, plan, named=named)
+    return upgrade.read_end(unfinished, ended, site.settings, ClusterVersionChanges.place)
+
+
+def _plan(unfinished: UnfinishedChange, site: ClusterSite, project: str) -> dict[str, Any]:
+    """Return the plan of a change for the leader's agent, without the way back."""
+    settings, image = site.settings, unfinished.image
+    return {
+        "release": unfinished.release,
+        "image": image,
+        "compose": compose_file(settings, site.machine, drill=True, image=image),
+        "data": "",
+        "timeout": settings.stack.start_timeout,
+        "edge": edge.is_ours(settings.stack),
+        "port": settings.stack.http_port,
+        "proof": asdict(checks.plan_of(settings, project)),
+        **cluster_stack.render_replicas(_with_image(site, image)),
+    }
+
+
+def _with_image(site: ClusterSite, image: str) -> ClusterSite:
+    return replace(site, settings=site.settings.with_infisical(image))
 
 
 @dataclass(frozen=True)
@@ -84,20 +103,18 @@ class ClusterVersionChanges(VersionChanges):
 
     site: ClusterSite
 
-    def recover(self, unfinished: UnfinishedChange, project: str) -> str:
-        kept = changeover.read_releases()
+    kind: ClassVar[str] = "cluster_upgrade"
+    place: ClassVar[str] = "leader"
+
+    def make_plan(self, unfinished: UnfinishedChange, project: str) -> dict[str, Any]:
+        cluster_stack.require_tls(self.site)
+        kept = kept_releases.read_releases()
         was = next(each for each in kept if each.name == unfinished.release)
-        under_way = _OnCluster(
-            unfinished,
-            self.site.settings,
-            project,
-            changeover.UNKNOWN,
-            self.site,
-            was.images["infisical"],
-        )
-        if data := under_way.recover():
-            return f"Infisical {unfinished.old} serves again, {data}."
-        return f"Infisical {unfinished.new} serves."
+        old = cluster_stack.render_replicas(_with_image(self.site, was.images["infisical"]))
+        return {
+            **_plan(unfinished, self.site, project),
+            **{f"old_{name}": old[name] for name in ("stack", "part")},
+        }
 
     def refuse_bringing_writes(self) -> None:
         raise Refused(
@@ -118,110 +135,6 @@ class ClusterVersionChanges(VersionChanges):
             f"Infisical {runs.version} serves, as of {release.name}.",
             *releases.list_settings_to_change(runs, settings.stack),
         ]
-
-
-@dataclass(frozen=True)
-class _OnCluster(Changeover):
-    """A change of version on a cluster.
-
-    Attributes:
-        site: the desired state that is rolled out.
-        was: the image of Infisical that ran before.
-    """
-
-    site: ClusterSite
-    was: str
-
-    program = "upgrade-cluster"
-    place = "leader"
-
-    def swap(self, data: Release | None) -> None:
-        """Dump the current data; with `data`, load those next to them and swap the two.
-
-        Without `data`, Infisical serves during the roll-out, so the new version is tried first.
-        """
-        self.dump(pausing=data is not None)
-        if data:
-            self.load_next_to_data(data)
-            edge.close_on(self.settings, self.site.names)
-            self.step("swap", doing="put the new data in place")
-        else:
-            image = self.unfinished.image
-            self.rehearse(compose_file(self.settings, self.site.machine, drill=True, image=image))
-            self.step("roll", doing="begin the roll-out")
-
-    def load(self) -> dict[str, int]:
-        return snapshot.rows(self.step("load", doing="load the dump").splitlines())
-
-    def prove(self, *, same_data: bool) -> list[str]:
-        self._roll_out(self.unfinished.image)
-        return checks.check_as_before(
-            self.settings,
-            self.project,
-            self.before,
-            port=self.settings.stack.http_port,
-            same_data=same_data,
-            open_edge=self.open_ if self._has_exchanged_data() else None,
-            other_version=True,
-        )
-
-    def close(self) -> None:
-        """Close the edge of every node if the data were swapped.
-
-        Otherwise Infisical goes on serving, and writes are kept.
-        """
-        if self._has_exchanged_data():
-            edge.close_on(self.settings, self.site.names)
-
-    def open_(self) -> None:
-        edge.open_on(self.site.names)
-
-    def _has_exchanged_data(self) -> bool:
-        """Return whether other data may have replaced the previous ones."""
-        said = self.step("exchanged", doing="check whether the data were swapped")
-        return bool(said.strip())
-
-    def back(self) -> str:
-        said = self.step("back", doing="bring the old data back")
-        self._roll_out(self.was)
-        port = self.settings.stack.http_port
-        try:
-            sentences, deleted = checks.check_usable(
-                self.settings, self.project, self.before, port=port
-            )
-        except CheckFailed as error:
-            return self._revert(error)
-        if deleted:
-            # The dump may have rows that a migration of the schema has deleted.
-            self.step("keep", doing="keep the earlier dump")
-            sentences.append(
-                f"the data from before are kept as the release {self.unfinished.release}"
-            )
-        kept = parse_given_up(said.splitlines())
-        then = f" of {kept[0].since}" if kept and kept[0].since else ""
-        return describe_given_up(kept, f"{then} ({'; '.join(sentences)})" if sentences else then)
-
-    def _revert(self, reason: CheckFailed) -> str:
-        """Replace data that the old version can't use with the dump from before the change.
-
-        Raises a UserError.
-        """
-        logger.info(f"{host.print_prefix}The old version can't use the data any more: {reason}")
-        then = self.take(self.unfinished.release)
-        manifest.refuse_difference(then, self.load())
-        said = self.step("revert", doing="put the earlier data in place")
-        self._roll_out(self.was)
-        if not session.api(self.settings.stack.http_port).answers():
-            raise CheckFailed("the API does not answer")
-        sentences = "; ".join(each.describe() for each in parse_given_up(said.splitlines()))
-        return (
-            f"with the data of {then.at}, because the new version had changed the data beyond its "
-            f"use ({reason}); {sentences} ({GIVEN_UP_HELP})"
-        )
-
-    def _roll_out(self, image: str) -> None:
-        session.forget()
-        cluster_stack.roll_out(replace(self.site, settings=self.settings.with_infisical(image)))
 
 
 @planned_operation

@@ -115,7 +115,9 @@ def _related_paths(what: str) -> str:
     """Return the paths to remove with a state file: spare passwords, or fetched data."""
     if what == "rotation":
         return "/etc/infisical/keys/*.next /etc/infisical/keys/*.old"
-    return f"/var/lib/infisical-{what}/fetched"
+    # A unit would take a plan up after a boot.
+    names = ("fetched", "plan.json", "asked-back", "spare")
+    return " ".join(f"/var/lib/infisical-{what}/{name}" for name in names)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from time import sleep
+from typing import Any
 
 from infisical_iac.agent import database, patroni, rollout, tasks
 from infisical_iac.agent import etcd as agent_etcd
@@ -298,6 +299,7 @@ CONFIGS = "/etc/infisical/stack"
 TOLERATED = 360
 # Seconds that a restarted data node may need to rejoin the others.
 _AGAIN_SECONDS = 180
+_REPLICAS = frozenset({"infisical"})
 # A majority of three members of etcd and of PostgreSQL: without it nothing can be written.
 _MOST = DataCounts(2, 2)
 
@@ -389,6 +391,40 @@ def render_clients(site: ClusterSite) -> str:
     return stack_plan.select_services(
         desired.text, desired.hash_services().keys() - stack_plan.databases(desired.text)
     )
+
+
+def require_tls(site: ClusterSite) -> None:
+    """Roll out what runs with TLS, if an earlier version has rolled it out without.
+
+    A change of version rolls out only the replicas of Infisical, which then require it.
+    """
+    if stack_plan.tls_level(read_stack_again(site)) < Level.REQUIRED:
+        roll_out(cluster_site.keep_running_version(site))
+
+
+def render_replicas(site: ClusterSite) -> dict[str, Any]:
+    """Return what the leader needs to roll out only the replicas of Infisical by itself.
+
+    Their secrets and configs are on the leader afterwards. Raises CheckFailed.
+
+    Returns:
+        The text of `stack`.yaml and its `part` with the replicas, the hash of that as `rendered`,
+        and the most `roll_seconds` that it takes.
+    """
+    before, desired = _prepare(site)
+    return {
+        "stack": desired.text,
+        "part": stack_plan.select_services(desired.text, _REPLICAS, before.nodes),
+        "rendered": desired.hash_services()["infisical"],
+        "roll_seconds": _timeout(site.settings, first=False),
+    }
+
+
+def read_replicas(site: ClusterSite) -> dict[str, str]:
+    """Return the text of the leader's stack.yaml and its part with the replicas, as they run."""
+    text = f"{run(f'cat {STACK_FILE}', doing=f'read {STACK_FILE}')}\n"
+    part = stack_plan.select_services(text, _REPLICAS, read_stack_again(site).nodes)
+    return {"old_stack": text, "old_part": part}
 
 
 def _prepare(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:

@@ -47,9 +47,22 @@ def prepare_closing(settings: Settings) -> None:
     """
     if not is_ours(settings.stack):
         return
+    run(f"mkdir -p -m 700 {DIRECTORY}", doing=f"make {DIRECTORY}")
     command = f"test ! -e {CADDYFILE} || grep -q 'try_files /{MARKER}' {CADDYFILE} || echo older"
     if run(command, doing=f"read {CADDYFILE}"):
         ingress.bring(settings)
+
+
+def prepare_closing_on(settings: Settings, names: Sequence[str]) -> None:
+    """Prepare the connected hosts of these names for a closed edge, as `prepare_closing` does.
+
+    Tries all of them, and raises CommandFailed if one could not be prepared.
+    """
+    if failed := _on_each(names, lambda: prepare_closing(settings)):
+        raise CommandFailed(
+            f"the edge of every node can't be closed: {'; '.join(failed)}",
+            code="command.close_edge",
+        )
 
 
 def close_on(settings: Settings, names: Sequence[str]) -> None:

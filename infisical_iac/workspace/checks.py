@@ -135,28 +135,6 @@ def _render(then: Before | None) -> dict[str, Any] | None:
     return None if then is None else then.to_json()
 
 
-def prove_isolation(settings: Settings, port: int) -> str:
-    """Prove that the Infisical on a port of the loopback isolates services; return a sentence.
-
-    The administrator logs in if the deployer can't. Raises CheckFailed, also if neither can log in,
-    unless the instance is not set up yet.
-    """
-    asked = question(proving.prove_isolation, plan=asdict(plan_of(settings)), port=port)
-    return perform(asked, doing=_CHECKING)
-
-
-def check_usable(
-    settings: Settings, project: str, then: Before | None, *, port: int
-) -> tuple[list[str], bool]:
-    """Read all data with the former version, which runs again.
-
-    Returns and raises what `check_usable` in `agent/proof.py` does.
-    """
-    session.forget()
-    plan, known = asdict(plan_of(settings, project)), _render(then)
-    return ask(question(proving.check_usable, plan=plan, then=known, port=port))
-
-
 def is_public(settings: Settings) -> bool:
     """Return whether the host reaches Infisical by its public address."""
     return ask(question(proving.is_public, address=asdict(_address_of(settings))))

@@ -33,8 +33,11 @@ class _LocalDump(LocalPostgres):
     ) -> Output:
         return super().dump(self._localize(words, "psql"), target, stdin=stdin, seconds=seconds)
 
-    def load(self, words: Sequence[str], source: Path, *, seconds: float = 60) -> Output:
-        return super().load(self._localize(words, "pg_restore"), source, seconds=seconds)
+    def load(
+        self, words: Sequence[str], source: Path, *, begin: str = "", seconds: float = 60
+    ) -> Output:
+        local = self._localize(words, "pg_restore")
+        return super().load(local, source, begin=begin, seconds=seconds)
 
     def _localize(self, words: Sequence[str], program: str) -> list[str]:
         # Debian's programs choose their version by the server.

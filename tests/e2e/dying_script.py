@@ -39,7 +39,7 @@ def die_at(script: str, line: str) -> None:
 
         die_after_line(script.removeprefix(f"{AGENT}/"), line)
         return
-    from infisical_iac.change import changeover, rotation
+    from infisical_iac.change import rotation
     from infisical_iac.cluster import restore, scaling
     from infisical_iac.core import rendering
     from infisical_iac.core.remote import run
@@ -57,7 +57,7 @@ def die_at(script: str, line: str) -> None:
                 os._exit(KILLED)
             raise
 
-    changing = [changeover, rotation, scaling]
+    changing = [rotation, scaling]
     for module in [*changing, restore, compose]:
         replace(module, "run", die)
 

@@ -243,11 +243,15 @@ def test_an_upgrade_reaches_every_node_and_so_does_its_rollback(
     assert cluster.plan() == []
 
 
+# A line of agent/cluster_upgrade.py.
+_SWAPPED = 'work.keep(swapped=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")'
+
+
 def _assert_a_killed_rollback_is_undone_without_a_loss(
     cluster: Cluster, newer: str, release: str
 ) -> None:
     """Kill a rollback after databases were swapped and Infisical started; the next undoes it."""
-    program = dying_script.program("upgrade-cluster", "remember")
+    program = dying_script.program("agent/cluster_upgrade", _SWAPPED)
     with commanding.writing(cluster) as written:
         died = cluster.command("rollback", "--confirm", release, inventory=newer, program=program)
         assert died.returncode == KILLED, died.stderr

@@ -131,8 +131,10 @@ class FakeRunner(Runner):
         target.write_text(done.text)
         return done
 
-    def load(self, words: Sequence[str], source: Path, *, seconds: float = 0) -> Output:
-        return self.run(words, stdin=source.read_text())
+    def load(
+        self, words: Sequence[str], source: Path, *, begin: str = "", seconds: float = 0
+    ) -> Output:
+        return self.run(words, stdin=begin + source.read_text())
 
     def write(self, path: str, text: str, *, mode: int = 0o600) -> Path:
         """Put a file at an absolute path of the host."""

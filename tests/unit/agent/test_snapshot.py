@@ -239,7 +239,7 @@ def test_a_project_that_compose_can_not_start_is_reported(tmp_path: Path) -> Non
 
 def test_the_databases_are_healthy_before_infisical_is_started(tmp_path: Path) -> None:
     host = _make(tmp_path)
-    assert snapshot.serve_snapshot(host, **_PLACE) == "172.19.0.2"
+    assert snapshot.serve(host, **_PLACE) == "172.19.0.2"
     started = [each.rpartition("--no-deps ")[2] for each in host.commands if " up " in each]
     assert started == ["postgres redis", "infisical"]
 
@@ -250,16 +250,6 @@ def test_variables_of_a_drill_are_in_a_file(tmp_path: Path) -> None:
     snapshot.serve(host, SnapshotPlace(**_PLACE, variables=variables))
     up = next(each for each in host.commands if " up " in each)
     assert f" --env-file {host.root}{variables} up " in up
-
-
-def test_a_port_is_forwarded_to_the_project_until_it_is_removed(tmp_path: Path) -> None:
-    host = _make(tmp_path)
-    listed = {"docker ps --all --quiet --no-trunc": "infisical\n", "systemd-run": ""}
-    host = _Host(tmp_path, answers={**listed, **host.answers}, containers=host.containers)
-    port = snapshot.forward_snapshot(host, directory=_DIRECTORY, project=_PROJECT)
-    made = host.commands[-1]
-    assert f"--unit {_PROJECT}-port-{port} " in made
-    assert made.endswith(" 172.19.0.2:8080")
 
 
 def test_without_docker_only_the_files_are_removed(tmp_path: Path) -> None:

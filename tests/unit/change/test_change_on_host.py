@@ -12,7 +12,7 @@ from infisical_iac.agent.proof_model import ProofPlan
 from infisical_iac.agent.public_address import PublicAddress
 from infisical_iac.agent.runner import Failure
 from infisical_iac.agent.transaction import INTERRUPTED
-from infisical_iac.change import changeover, upgrade
+from infisical_iac.change import kept_releases, upgrade
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.change.upgrade import VersionChange, VersionChanges
 from infisical_iac.core import transaction
@@ -87,7 +87,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(edge, "prepare_closing", made.prepare)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(
-        changeover, "discard_releases", lambda _, image: made.discarded.append(image)
+        kept_releases, "discard_releases", lambda _, image: made.discarded.append(image)
     )
     monkeypatch.setattr(
         checks, "plan_of", lambda *_: ProofPlan("chainalign", "privilege", PublicAddress("x"))

@@ -11,7 +11,7 @@ import pytest
 from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.agent.runner import Failure
 from infisical_iac.backup import restore
-from infisical_iac.change import changeover, ended
+from infisical_iac.change import ended, kept_releases
 from infisical_iac.cli import options
 from infisical_iac.core import audit, connection, lock, transaction
 from infisical_iac.core.agent import Question
@@ -76,7 +76,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(audit, "_current", lambda: made)
     monkeypatch.setattr(audit, "with_others", lambda each: [each])
     monkeypatch.setattr(
-        changeover, "discard_releases", lambda _, image: made.discarded.append(image)
+        kept_releases, "discard_releases", lambda _, image: made.discarded.append(image)
     )
     return made
 
@@ -141,7 +141,7 @@ def test_a_release_that_can_not_be_removed_is_a_note(
     def fail(*_: Any) -> None:
         raise CommandFailed("Docker does not answer")
 
-    monkeypatch.setattr(changeover, "discard_releases", fail)
+    monkeypatch.setattr(kept_releases, "discard_releases", fail)
     host.ended["upgrade"] = _upgrade()
     assert "Docker does not answer" in ended.tell(settings_of())[0][-1]
     assert host.ended == {}

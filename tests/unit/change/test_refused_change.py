@@ -147,7 +147,6 @@ def test_a_cluster_rolls_out_other_settings_with_the_running_version(
         rolled_out.append(site.settings)
         return DesiredStack("services: {}", {}, frozenset())
 
-    monkeypatch.setattr(cluster_change, "host", host)
     monkeypatch.setattr(cluster_change, "inspect", lambda _: UpgradeState(was))
     monkeypatch.setattr(cluster_stack, "observe_stack", lambda _: ClusterStackState())
     monkeypatch.setattr(cluster_stack, "desired_stack", record)

@@ -106,11 +106,7 @@ def test_scripts_remove_their_state_files_only_by_discard() -> None:
     removed = re.compile(r"(?m)^[^#\n]*\b(rm|discard) [^\n]*\$here/state\"")
     how = {name: removed.findall(text) for name, text in scripts.items()}
     assert {name: set(found) for name, found in how.items() if found} == {
-        name: {"discard"}
-        for name in (
-            *("restore-cluster", "restoring", "scaling"),
-            "upgrade-cluster",
-        )
+        name: {"discard"} for name in ("restore-cluster", "restoring", "scaling")
     }
 
 

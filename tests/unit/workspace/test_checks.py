@@ -21,7 +21,7 @@ from infisical_iac.stack import edge, session
 from infisical_iac.stack.paths import TEXT
 from infisical_iac.workspace import checks
 from tests.unit.agent.loopback import serve_api
-from tests.unit.agent.proof_world import STOPPED, ProofHost, World, make_host
+from tests.unit.agent.proof_world import ProofHost, World, make_host
 from tests.unit.fake_infisical import UNREADABLE
 from tests.unit.settings_of import defaults
 
@@ -134,24 +134,6 @@ def test_an_instance_without_a_login_has_no_state_before(world: World, port: int
     assert checks.check_as_before(_settings(), "chainalign", None, port=port, same_data=True)
 
 
-def test_usable_data_have_sentences_and_damaged_ones_fail(
-    world: World, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    (lost,) = world.add("production", 1)
-    then = checks.record_before(_settings(), "chainalign", port)
-    world.lose(lost)
-    sentences, deleted = checks.check_usable(_settings(), "chainalign", then, port=port)
-    assert ("KEY_0" in sentences[0], deleted) == (True, True)
-    world.database_runs = False
-    with pytest.raises(CommandFailed, match=STOPPED):
-        checks.check_usable(_settings(), "chainalign", then, port=port)
-    world.write(secretValue="garbled")
-    world.database_runs = True
-    with _fails("checks.data"):
-        checks.check_usable(_settings(), "chainalign", then, port=port)
-
-
 def test_a_change_is_refused_if_the_canary_fails_before_it(
     world: World, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,14 +148,6 @@ def test_a_change_is_refused_if_the_canary_fails_before_it(
     stopped = SimpleNamespace(unknown=[session.NO_ENGINE])
     monkeypatch.setattr(journal, "current", lambda: stopped)
     checks.refuse_undecryptable(port)
-
-
-def test_isolation_that_can_not_be_proven_is_refused(world: World, port: int) -> None:
-    world.deployer = False
-    with _fails("checks.isolation"):
-        checks.prove_isolation(_settings(), port)
-    world.config["initialized"] = False
-    assert checks.prove_isolation(_settings(), port)
 
 
 def test_the_plan_has_the_settings_that_a_proof_depends_on(host: ProofHost) -> None:

@@ -1,0 +1,103 @@
+"""The steps of a change of version that keep the running version as a release, with its dump."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from infisical_iac.agent import dump, releases, snapshot
+from infisical_iac.agent.files import remove, write
+from infisical_iac.agent.journal import StepContext
+from infisical_iac.agent.releases import RELEASES
+from infisical_iac.agent.runner import Failure
+
+# The notes of the version before.
+_OLDER = ("writes", "loaded", "started", "begun", "exchanged")
+
+
+def name_of(work: StepContext) -> str:
+    """Return the name of the release that the change keeps."""
+    return str(work.plan["release"])
+
+
+def stamp_of(work: StepContext) -> str:
+    """Return the time of the change, which names the data that it replaces."""
+    return name_of(work).partition("-")[0]
+
+
+def path_of(work: StepContext, name: str) -> Path:
+    """Return the path of a file of the release."""
+    return work.runner.path(f"{RELEASES}/{name_of(work)}/{name}")
+
+
+def make(work: StepContext) -> None:
+    """Make the release, without its dump."""
+    releases.make(work.runner, release=name_of(work))
+
+
+def make_dump(work: StepContext) -> None:
+    """Dump the data into the release."""
+    remove_dump(work)
+    dump.make_dump(work.runner, folder=f"{RELEASES}/{name_of(work)}")
+
+
+def remove_dump(work: StepContext) -> None:
+    """Remove the dump of the release, or what a killed run has made of it."""
+    shutil.rmtree(path_of(work, "snapshot"), ignore_errors=True)
+    path_of(work, "database.dump").unlink(missing_ok=True)
+
+
+def note_failure(work: StepContext) -> None:
+    """Note when the change failed."""
+    forget_notes(work)
+    at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    with suppress(OSError):  # the disk may be full
+        write(path_of(work, "failed"), f"{at} {work.plan['image']}\n".encode())
+
+
+def forget_notes(work: StepContext) -> None:
+    """Remove the Compose file of the copy, and the notes that the version before has made."""
+    for name in ("compose.yaml", *_OLDER):
+        remove(work.path(name))
+    for name in ("listed", "tags"):
+        path_of(work, name).unlink(missing_ok=True)
+
+
+def take(work: StepContext, release: str = "") -> Mapping[str, Any]:
+    """Select the dump of a release for the next load, and return its manifest.
+
+    By default it is the release of the change itself. Raises RuntimeError with a Failure.
+    """
+    target = work.runner.path(f"{RELEASES}/{release or name_of(work)}/snapshot")
+    link = work.path("fetched")
+    if link.is_symlink():
+        link.unlink()
+    else:
+        shutil.rmtree(link, ignore_errors=True)
+    link.symlink_to(target)
+    found: dict[str, Any] = json.loads((target / "manifest.json").read_text())
+    snapshot.refuse_altered(target, found)
+    return found
+
+
+def take_data(work: StepContext) -> Mapping[str, Any]:
+    """Select the dump with the data that the change loads, and return its manifest.
+
+    With `data` in the plan it is that of this release, else that of the live data. Raises
+    RuntimeError with a Failure, also if it needs another encryption key than the host's.
+    """
+    own, data = take(work), work.plan["data"]
+    desired = take(work, data) if data else own
+    if desired["encryption_key"] != own["encryption_key"]:
+        raise RuntimeError(
+            Failure(
+                "refused.other_key",
+                f"the data of {data or 'today'} need the encryption key with fingerprint "
+                f"{desired['encryption_key']}, and the host has {own['encryption_key']}",
+                "choose a newer release, or restore a backup with the recovery kit of that time",
+            )
+        )
+    return desired
