@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infisical_iac.agent import (
+    data,
     databases,
     edges,
     kept_release,
@@ -91,14 +92,24 @@ def _open(work: StepContext) -> None:
 
 def _pause(work: StepContext) -> None:
     if _has_other_data(work):
+        work.keep(paused=True)
         rollout.stop_replicas(work.runner)
 
 
+def has_paused(journal: TransactionJournal) -> bool:
+    """Return whether a change of version got as far as to stop or to replace a replica."""
+    return bool(journal.kept.get("paused")) or any(step == _ROLL for _, _, step in journal.log)
+
+
 def _serve_again(work: StepContext) -> None:
-    """Roll the old version out, and check that it can use the data."""
+    """Roll the old version out, and check that it can use data that the new one has used."""
     kept = work.journal.kept
+    if not has_paused(work.journal):
+        return
     if "unusable" not in kept:
         _roll_out_old(work)
+        if _has_other_data(work):
+            return
         try:
             sentences, has_deleted = proof.check_usable(
                 work.runner, proof.plan_of(work), proof.recall(work), work.plan["port"]
@@ -130,12 +141,13 @@ def _revert(work: StepContext) -> None:
         loaded = databases.load(database, work.path("fetched") / "database.dump")
         snapshot.refuse_difference(manifest["rows"], loaded.rows)
         rollout.stop_replicas(runner)
-        # Writes since the beginning of the change are only in these data.
-        began = datetime.strptime(kept_release.stamp_of(work), "%Y%m%dT%H%M%SZ")
-        noted = databases.count_writes(
-            database, f"{began:%Y-%m-%dT%H:%M:%SZ}", kept.get("begun", "")
-        )
-        databases.exchange(database, kept["aside"], databases.describe_note(noted))
+        if "writes" not in kept:  # a killed call may have closed the data
+            # Writes since the beginning of the change are only in these data.
+            began = datetime.strptime(kept_release.stamp_of(work), "%Y%m%dT%H%M%SZ")
+            since = f"{began:%Y-%m-%dT%H:%M:%SZ}"
+            work.keep(writes=asdict(databases.count_writes(database, since, kept.get("begun", ""))))
+        note = databases.describe_note(WriteNote(**kept["writes"]))
+        databases.exchange(database, kept["aside"], note)
     databases.empty_redis(runner)
     _list_given_up(work)
     work.keep(reverted=manifest["at"])
@@ -165,9 +177,14 @@ def _load(work: StepContext) -> None:
     write(work.path("compose.yaml"), work.plan["compose"].encode())
     copy = snapshot.load(runner, _place(work))
     snapshot.refuse_difference(desired["rows"], copy.rows)
-    snapshot.serve(runner, _place(work))
-    port = stack.forward_port(runner, project=PROJECT)
-    proof.prove_isolation(runner, proof.plan_of(work), port)
+    try:
+        snapshot.serve(runner, _place(work))
+        port = stack.forward_port(runner, project=PROJECT)
+        proof.prove_isolation(runner, proof.plan_of(work), port)
+    except RuntimeError:
+        with suppress(RuntimeError, OSError):  # the logs only help to explain the failure
+            data.keep_logs(runner, _failed_log(work), PROJECT)
+        raise
     _clean(work)
 
 
@@ -257,7 +274,11 @@ def _roll_out(runner: Runner, text: str, part: str, seconds: float) -> None:
 
 def _keep_logs(work: StepContext) -> None:
     with suppress(RuntimeError, OSError):  # the logs only help to explain the failure
-        databases.keep_logs(work.runner, f"{RELEASES}/{kept_release.name_of(work)}/failed.log")
+        databases.keep_logs(work.runner, _failed_log(work))
+
+
+def _failed_log(work: StepContext) -> str:
+    return f"{RELEASES}/{kept_release.name_of(work)}/failed.log"
 
 
 def _check(work: StepContext) -> None:
@@ -266,7 +287,7 @@ def _check(work: StepContext) -> None:
         proof.plan_of(work),
         proof.recall(work),
         port=work.plan["port"],
-        same_data=not work.plan["data"],
+        same_data=not _has_other_data(work),
         is_closed=_has_other_data(work),
         other_version=True,
     )
@@ -353,9 +374,12 @@ def _read_older(runner: Runner, text: str) -> TransactionJournal | None:
     }
     way, step = steps[phase]
     at = runner.path(f"{DIRECTORY}/state").stat().st_mtime
+    # It paused only for other data, and closed the edges before it noted the swap.
+    has_other_data = phase == "paused" or runner.path(f"{DIRECTORY}/exchanged").exists()
     kept: dict[str, Any] = {
         "swapped": f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "exchanged": runner.path(f"{DIRECTORY}/exchanged").exists(),
+        "exchanged": has_other_data,
+        "paused": has_other_data,
         "is_dump_kept": runner.path(f"{RELEASES}/{release}/kept").exists(),
     }
     for name in ("loaded", "begun"):

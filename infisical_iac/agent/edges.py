@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any
 
 from infisical_iac.agent.membership import inspect_nodes
 from infisical_iac.agent.runner import Failure, Runner
@@ -32,6 +33,7 @@ def close(runner: Runner) -> None:
 def open_all(runner: Runner) -> list[str]:
     """Open the edge of every node again; return each failure with the name of its node.
 
+    A node that the swarm does not reach may have been closed before, and is one of the failures.
     Raises RuntimeError with a Failure if all fail.
     """
     done, failed = _run(runner, _OPEN)
@@ -41,7 +43,7 @@ def open_all(runner: Runner) -> list[str]:
                 "command.open_edge", f"could not open the edge of any node: {'; '.join(failed)}"
             )
         )
-    return failed
+    return [*failed, *(f"{name}: it is {why}" for name, why in _list_others(runner))]
 
 
 def _run(runner: Runner, command: str) -> tuple[list[str], list[str]]:
@@ -79,12 +81,25 @@ def _follow(runner: Runner) -> tuple[list[str], list[str]]:
 
 def _list_active(runner: Runner) -> dict[str, str]:
     """Return the names of the nodes that get a task, by their ids."""
-    return {
-        each["ID"]: (each.get("Description") or {}).get("Hostname", "")
-        for each in inspect_nodes(runner)
-        if (each.get("Status") or {}).get("State") == "ready"
-        and (each.get("Spec") or {}).get("Availability") == "active"
-    }
+    return {each["ID"]: _name(each) for each in inspect_nodes(runner) if not _why_idle(each)}
+
+
+def _list_others(runner: Runner) -> list[tuple[str, str]]:
+    """Return the names of the other nodes, each with the reason why it gets no task."""
+    return [(_name(each), why) for each in inspect_nodes(runner) if (why := _why_idle(each))]
+
+
+def _name(node: dict[str, Any]) -> str:
+    return str((node.get("Description") or {}).get("Hostname", ""))
+
+
+def _why_idle(node: dict[str, Any]) -> str:
+    """Return the state in which a node gets no task; empty if it does."""
+    state = (node.get("Status") or {}).get("State", "")
+    availability = (node.get("Spec") or {}).get("Availability", "")
+    if state != "ready":
+        return str(state)
+    return "" if availability == "active" else str(availability)
 
 
 def _list_tasks(runner: Runner) -> dict[str, tuple[str, str]]:

@@ -232,14 +232,19 @@ def find(name: str) -> Transaction:
     return found
 
 
-def describe_state(name: str, text: str) -> str:
-    """Return the words of a journal's text, as `describe` does.
+def find_by_text(name: str, text: str) -> Transaction:
+    """Return the kind of a journal's text.
 
     Args:
         name: its kind, or another one with the same directory.
     """
     kind = kind_of(text, name)
-    return describe(find(kind if kind in _KINDS else name), text)
+    return find(kind if kind in _KINDS else name)
+
+
+def describe_state(name: str, text: str) -> str:
+    """Return the words of a journal's text, as `describe` does; `name` as for `find_by_text`."""
+    return describe(find_by_text(name, text), text)
 
 
 def unit_of(name: str) -> str:

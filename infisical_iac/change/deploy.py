@@ -39,8 +39,7 @@ class StackSteps:
         """Yield the questions that the steps ask the agent on a host that is up to date."""
         settings = known.settings
         yield from stack_questions(known)
-        yield resume.resume_question()
-        yield transaction.ended_question()
+        yield from transaction_questions()
         yield deployment_question(
             compose=compose_file(settings, known.machine), images=settings.images
         )
@@ -51,15 +50,26 @@ class StackSteps:
         make_keys(known, known.admin_password)
         configure_containers(settings)
         compose, project = compose_file(settings, known.machine), known.workspace.project.slug
-        for kind, journal in inspect(transaction.ended_question()).items():
-            report(ended.describe(kind, journal))
-        resume.resuming(name="Take up interrupted changes after a boot")
+        follow_transactions()
         end_interrupted(known, compose)
         upgrade.version(
             compose=compose, settings=settings, project=project, name="Change the version"
         )
         run_containers(settings, known.machine)
         keys.unused_secrets(more=keys.more_of(settings), name="Remove secrets that nothing uses")
+
+
+def transaction_questions() -> Iterator[Question[Any]]:
+    """Yield the questions that `follow_transactions` asks."""
+    yield resume.resume_question()
+    yield transaction.ended_question()
+
+
+def follow_transactions() -> None:
+    """Report changes that ended by themselves, and install the unit that takes one up at a boot."""
+    for kind, journal in inspect(transaction.ended_question()).items():
+        report(ended.describe(kind, journal))
+    resume.resuming(name="Take up interrupted changes after a boot")
 
 
 def tell_ended(known: Preflight) -> None:

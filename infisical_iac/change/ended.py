@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.backup import restore
-from infisical_iac.change import kept_releases
+from infisical_iac.change import kept_releases, upgrade
 from infisical_iac.core import transaction
 from infisical_iac.core.agent import ask
 from infisical_iac.core.errors import UserError
@@ -24,6 +24,8 @@ def describe(name: str, journal: TransactionJournal) -> list[str]:
     sentences = [end, *journal.told]
     if name not in _OF_VERSIONS:
         return sentences
+    if any(each in journal.kept for each in ("usable", "reverted")):
+        return [*sentences, f"The previous version serves again {upgrade.describe_data(journal)}."]
     kept = [GivenUp(**each) for each in journal.kept.get("given_up", ())]
     if journal.outcome == "undone":
         return [*sentences, *describe_kept_data(kept)]

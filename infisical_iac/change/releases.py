@@ -21,7 +21,7 @@ class UnfinishedChange(NamedTuple):
 
     Attributes:
         release: the name of the release that keeps the previous version.
-        phase: the phase that upgrade.sh reached.
+        phase: how far it is, as `describe` in `agent/journal.py` says.
         image: the desired image of Infisical.
     """
 

@@ -7,12 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from infisical_iac.agent import cluster_upgrade
 from infisical_iac.agent import releases as kept_on_host
+from infisical_iac.agent import upgrade as host_upgrade
 from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.transaction import INTERRUPTED
-from infisical_iac.agent.upgrade import has_paused
 from infisical_iac.change import kept_releases, releases
 from infisical_iac.change.releases import IMAGE_KIB, Release, Rollback, UnfinishedChange
 from infisical_iac.core import audit, journal, transaction
@@ -104,6 +105,10 @@ def _plan(
     }
 
 
+# By the kinds of changes of version.
+_HAS_PAUSED = {"upgrade": host_upgrade.has_paused, "cluster_upgrade": cluster_upgrade.has_paused}
+
+
 def read_end(
     unfinished: UnfinishedChange,
     ended: TransactionJournal,
@@ -121,8 +126,8 @@ def read_end(
         removed = ended.kept.get("removed", ())
         return [*ended.told, *given_up_after_proof(removed, _given_up(ended))]
     how = (
-        f"failed, and {unfinished.old} serves again {_describe_data(ended)}"
-        if ended.transaction != "upgrade" or has_paused(ended)
+        f"failed, and {unfinished.old} serves again {describe_data(ended)}"
+        if _HAS_PAUSED[ended.transaction](ended)
         else f"failed on a copy of the data, and {unfinished.old} has served without a pause"
     )
     raise RunFailed(
@@ -137,7 +142,7 @@ def _given_up(ended: TransactionJournal) -> list[GivenUp]:
     return [GivenUp(**each) for each in ended.kept.get("given_up", ())]
 
 
-def _describe_data(ended: TransactionJournal) -> str:
+def describe_data(ended: TransactionJournal) -> str:
     """Return a clause on the data that the old version serves again."""
     kept, given_up = ended.kept, _given_up(ended)
     if at := kept.get("reverted"):
@@ -174,7 +179,7 @@ class VersionChanges:
         session.forget()
         kept_releases.discard_releases(settings, unfinished.image)
         has_changed = any(each in ended.kept for each in ("given_up", "reverted", "usable"))
-        how = _describe_data(ended) if has_changed else "as it did"
+        how = describe_data(ended) if has_changed else "as it did"
         return f"Infisical {unfinished.old} serves again, {how}."
 
     def make_plan(self, unfinished: UnfinishedChange, project: str) -> dict[str, Any]:

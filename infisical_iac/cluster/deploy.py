@@ -13,7 +13,12 @@ from pyinfra.context import host
 from infisical_iac.agent import authority, ending, tasks
 from infisical_iac.agent import removal as agent_removal
 from infisical_iac.agent.authority import DueFile
-from infisical_iac.change.deploy import StackSteps, end_interrupted
+from infisical_iac.change.deploy import (
+    StackSteps,
+    end_interrupted,
+    follow_transactions,
+    transaction_questions,
+)
 from infisical_iac.cluster import change, shared_state, stack, swarm
 from infisical_iac.cluster.site import cluster_site_of
 from infisical_iac.cluster.stack_file import secrets_of
@@ -126,6 +131,7 @@ class ClusterStackSteps(StackSteps):
 
     def questions(self, known: Preflight) -> Iterator[Question[Any]]:
         yield from stack_questions(known)
+        yield from transaction_questions()
         yield question(tasks.inspect)
         if known.leads:
             settings = cluster_site_of(known).settings
@@ -167,6 +173,8 @@ def roll_out(known: Preflight) -> None:
     """Roll out the services that the settings describe, after `prepare`."""
     site = cluster_site_of(known)
     stack.node_tasks(site=site, name="Free stuck tasks on the nodes")
+    # Any node may lead when its host restarts.
+    follow_transactions()
     if known.leads:
         project = known.workspace.project.slug
         end_interrupted(known)

@@ -180,8 +180,8 @@ def rows(
         facts = replace(node.health.facts, unfinished=unfinished)
         closed = replace(node.health, facts=facts)
         found += [replace(each, text=f"{name}: {each.text}") for each in health.edge(closed)]
-        ended = health.list_ended(node.health)
-        found += [replace(each, text=f"{name}: {each.text}") for each in ended]
+        for rows in (health.list_unfinished(node.health), health.list_ended(node.health)):
+            found += [replace(each, text=f"{name}: {each.text}") for each in rows]
         found += health.list_given_up(node.health)
         if trouble := health.firewall(node.health):
             found.append(Row("Firewall", f"{name}: {trouble}", ok=False))

@@ -11,7 +11,7 @@ from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.health import HealthFacts, MonitorReport
 from infisical_iac.agent.journal import parse
 from infisical_iac.agent.runner import explain
-from infisical_iac.agent.transaction import describe_state, find
+from infisical_iac.agent.transaction import describe_state, find_by_text
 from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
 from infisical_iac.core.agent import Question, question, together
@@ -245,7 +245,7 @@ def list_ended(health: HealthState) -> Iterator[Row]:
     """Yield a row for each change that ended by itself, until another command tells of it."""
     for name, text in health.facts.ended.items():
         try:
-            journal = parse(find(name), text)
+            journal = parse(find_by_text(name, text), text)
         except RuntimeError as error:
             yield Row("Ended", explain(error), ok=False)
         else:

@@ -27,10 +27,9 @@ from infisical_iac.agent.runner import Failure, Runner
 from infisical_iac.agent.services import SwarmService
 from infisical_iac.agent.snapshot import LoadedSnapshot, SnapshotPlace
 from tests.unit.agent.fake_primary import FakePrimary
-from tests.unit.agent.killed import deaths
+from tests.unit.agent.kill_points import KillStory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from infisical_iac.agent.journal import TransactionJournal
@@ -152,6 +151,10 @@ def _write_dump(host: FakePrimary, folder: str, content: str) -> None:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> _World:
+    return _make_world(monkeypatch)
+
+
+def _make_world(monkeypatch: pytest.MonkeyPatch) -> _World:
     made = _World()
     for name, by in {"load": made.copy, "clean": made.clean, "serve": lambda *_, **__: ""}.items():
         monkeypatch.setattr(snapshot, name, by)
@@ -198,9 +201,6 @@ def _make(directory: Path, **changes: Any) -> FakePrimary:
 
 def _make_with_data(directory: Path) -> FakePrimary:
     return _make(directory, data=_OTHER)
-
-
-_MAKERS: dict[str, Callable[[Path], FakePrimary]] = {"": _make, "data": _make_with_data}
 
 
 def _run(host: Runner) -> TransactionJournal:
@@ -257,13 +257,15 @@ def test_a_version_that_fails_on_a_copy_of_the_data_is_not_rolled_out(
     world.failing = {failing}
     ended = _run(host)
     assert ended.failure == Failure("checks.data", f"{failing} fails")
-    assert world.steps == [*_UP[: _UP.index(failing) + 1], *_BACK]
+    assert world.steps == _UP[: _UP.index(failing) + 1]
+    assert not cluster_upgrade.has_paused(ended)
+    assert host.path(f"{RELEASES}/{_RELEASE}/failed.log").exists() is (failing == "prove")
     _assert_old(host)
 
 
 def test_a_copy_with_other_rows_is_not_used(world: _World, tmp_path: Path) -> None:
     host = _make(tmp_path / "host")
-    world.rows = {"projects": 1}
+    world.rows, world.failing = {"projects": 1}, {"use", "roll old part"}
     assert _run(host).outcome == "undone"
     _assert_old(host)
 
@@ -384,6 +386,22 @@ def test_a_rollback_that_fails_reports_the_writes_since_the_swap(
     assert given_up["images"] == (_OLD_IMAGE,)
     written = " and a write" * (failing != "roll new part")
     assert host.databases == {MAIN: "old", _GIVEN_UP: f"new{written}"}
+    assert cluster_upgrade.has_paused(ended)
+    _assert_old(host)
+
+
+@pytest.mark.parametrize("failing", ["dump", "roll new part"])
+def test_data_that_only_the_old_version_has_used_are_never_reverted(
+    world: _World, tmp_path: Path, failing: str
+) -> None:
+    host = _make(tmp_path / "host", data=_OTHER)
+    world.failing = {failing, "use"}
+    host.change(damaged=True)
+    ended = _run(host)
+    assert ended.outcome == "undone"
+    assert world.steps[-1] == "roll old part"
+    assert {"usable", "unusable", "reverted"} & ended.kept.keys() == set()
+    assert host.databases[MAIN] == "old"
     _assert_old(host)
 
 
@@ -422,35 +440,44 @@ def test_a_cluster_without_a_standby_is_not_changed(
     assert (world.steps, host.text(_STACK)) == ([], "old stack")
 
 
-@pytest.mark.parametrize(
-    ("data", "failing"),
-    [("", ""), ("", "use"), ("", "open"), ("data", ""), ("data", "check behind a closed edge")],
-)
-def test_a_change_that_is_killed_anywhere_reaches_an_end_and_loses_no_write(
-    world: _World, tmp_path: Path, data: str, failing: str
-) -> None:
-    world.failing = {failing} if failing else set()
-    if failing == "use":
-        world.failing.add("check")
+_CLOSED_CHECK = "check behind a closed edge"
+# For the tests of `test_kill_points.py`: the steps that fail. With "data", it loads other data.
+FAILURES = ("", "check use", "open", "data", f"data {_CLOSED_CHECK}")
+
+
+def kill_story(monkeypatch: pytest.MonkeyPatch, failing: str) -> KillStory:
+    """Return a change of version during which users write, and which loses no write."""
+    world = _make_world(monkeypatch)
+    has_data = failing.startswith("data")
+    steps = failing.removeprefix("data").strip()
+    world.failing = {steps} if has_data else set(steps.split())
     world.writes = True
-    number = 0
-    for host in deaths(_MAKERS[data], _run, tmp_path):
+    wrote: dict[Path, bool] = {}
+
+    def act(host: Runner) -> None:
         assert isinstance(host, FakePrimary)
-        wrote = any("and a write" in each for each in host.databases.values())
+        wrote[host.root] = any("and a write" in each for each in host.databases.values())
         transaction.run(host, _KIND)
+
+    def check(host: Runner) -> None:
+        assert isinstance(host, FakePrimary)
         content = host.databases[MAIN]
         if host.text(_STACK) == "new stack":
             _assert_new(host)
-            assert content.startswith("new" if data else "old")
+            assert content.startswith("new" if has_data else "old")
         else:
             _assert_old(host)
             assert content.startswith("old")
-        if wrote:
+        if wrote.get(host.root):
             assert any("and a write" in each for each in host.databases.values())
         assert host.databases.keys() <= {MAIN, _GIVEN_UP, f"{_GIVEN_UP}_2"}
+        comments = host.read()["comments"]
+        assert [comments[each].split()[1] for each in host.given_up()] == ["42"] * len(
+            host.given_up()
+        )
         assert transaction.run(host, _KIND) is None
-        number += 1
-    assert number > 60
+
+    return KillStory(_make_with_data if has_data else _make, act, check)
 
 
 def test_a_former_leader_changes_nothing_any_more(world: _World, tmp_path: Path) -> None:
@@ -498,6 +525,9 @@ def test_a_change_of_the_version_before_is_ended_by_its_phase(
         host.change(edge="closed", replicas=0, part="old part")
     if exchanged:
         host.write(f"{_DIRECTORY}/exchanged", "")
+    if phase == "paused":
+        names[NEW] = "new"
+        host.change(edge="closed", replicas=0)
     if serves == "new":
         host.write(_STACK, "new stack")
         host.change(part="new part", replicas=3)

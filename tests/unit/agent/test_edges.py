@@ -36,6 +36,12 @@ def test_a_node_that_the_swarm_does_not_reach_stays_as_it_is(host: FakePrimary) 
     assert host.read()["edge"] == "closed"
 
 
+def test_a_node_that_is_down_when_the_others_are_opened_is_named(host: FakePrimary) -> None:
+    """It may have been closed before."""
+    host.nodes[1:] = [("down", {}), ("ready", {})]
+    assert edges.open_all(host) == ["host-1: it is down"]
+
+
 def test_a_node_that_does_not_close_its_edge_is_named(
     host: FakePrimary, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,19 @@ def test_data_that_a_change_gave_up_are_named(host: _Host) -> None:
     assert (host.last().outcome, host.last().reason) == ("failed", "no secret")
 
 
+def test_data_that_a_cluster_has_reverted_are_explained(host: _Host) -> None:
+    journal = _upgrade(
+        kept={"given_up": [_GIVEN_UP], "reverted": "2026-11-25T10:00:00Z", "unusable": "no secret"}
+    )
+    journal.transaction = "cluster_upgrade"
+    journal.outcome, journal.failure = "undone", Failure("checks", "it does not start")
+    host.ended["cluster_upgrade"] = journal
+    first, second = ended.tell(settings_of())[0]
+    assert "it does not start" in first
+    for each in ("2026-11-25T10:00:00Z", "no secret", _VOLUME):
+        assert each in second
+
+
 def test_a_restore_names_its_old_data(host: _Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restore, "host", host)
     kept = {"volume": "infisical_postgres_before_20261125T101112Z"}

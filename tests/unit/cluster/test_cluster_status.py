@@ -1,6 +1,7 @@
 """Test the rows of `status` for a cluster, and which of them are healthy."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.health import DiskSpace, Running
+from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.agent.node_health import Copy, ManagedNode, NodeFacts
 from infisical_iac.cluster.model import NodeState
 from infisical_iac.cluster.stack_state import make_node_state
@@ -132,6 +134,18 @@ def test_a_closed_edge_and_a_database_that_was_given_up_are_reported(
     assert " 1970-01-01T00:00:00Z; a restore " in edge
     assert " infisical_given_up_x" in found["Given up"].text
     assert (found["Edge"].ok, found["Given up"].ok) == (False, False)
+
+
+def test_a_change_that_a_node_has_not_ended_is_unhealthy(
+    nodes: dict[str, NodeState], settings: Settings
+) -> None:
+    """An upgrade closes no edge."""
+    journal = TransactionJournal("cluster_upgrade", "20261125T101112Z", named=["release", "image"])
+    unfinished = {"upgrade": json.dumps(asdict(journal))}
+    two = changed(nodes["two"].health, unfinished=unfinished)
+    row = _rows(_change(nodes, "two", health=two), settings)["Unfinished"]
+    assert row.text.startswith("two: a change of version ")
+    assert not row.ok
 
 
 @pytest.mark.parametrize(

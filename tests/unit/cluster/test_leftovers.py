@@ -2,10 +2,12 @@
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from infisical_iac.cluster import deploy
+from infisical_iac.cluster import change, deploy, stack
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,32 @@ def test_old_passwords_and_copies_of_data_are_removed_and_keys_stay(
     subprocess.run(["sh", "-c", f"rm -rf {places}"], check=True)
     left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
     assert left == stays
+
+
+@pytest.mark.parametrize(
+    ("leads", "steps"),
+    [
+        (True, ["node_tasks", "follow", "end", "networks", "version_change", "services"]),
+        (False, ["node_tasks", "follow", "discard"]),
+    ],
+)
+def test_every_node_takes_up_changes_after_a_boot_and_a_former_leader_discards_its_own(
+    monkeypatch: pytest.MonkeyPatch, leads: bool, steps: list[str]
+) -> None:
+    """Any node may lead when its host restarts."""
+    taken: list[str] = []
+
+    def record(what: Any, name: str, step: str = "") -> None:
+        monkeypatch.setattr(what, name, lambda *_, **__: taken.append(step or name))
+
+    for name in ("node_tasks", "networks", "services"):
+        record(stack, name)
+    record(change, "version_change")
+    record(deploy, "follow_transactions", "follow")
+    record(deploy, "end_interrupted", "end")
+    record(deploy, "unfinished_changes", "discard")
+    monkeypatch.setattr(deploy, "cluster_site_of", lambda _: None)
+    project = SimpleNamespace(project=SimpleNamespace(slug="chainalign"))
+    known: Any = SimpleNamespace(leads=leads, machine=None, workspace=project)
+    deploy.roll_out(known)
+    assert taken == steps

@@ -160,6 +160,7 @@ def test_a_scale_out_removes_unused_secrets_once_it_is_proven(
         record(stack, name)
     record(change, "version_change")
     record(deploy, "end_interrupted")
+    record(deploy, "follow_transactions")
     record(scaling, "proof")
     record(keys, "unused_secrets")
     take_over: Any = scaling.take_over

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.agent import cluster_upgrade
 from infisical_iac.agent.health import DiskSpace, Running
 from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.agent.runner import Failure
@@ -212,3 +213,11 @@ def test_a_missing_second_factor_is_unhealthy_if_it_is_required(
     row = second_factors(known, "admin@example.com", rule)
     assert ("ben@example.com" in row.text) == (not factor)
     assert mark == ("note" if row.is_note else "healthy" if row.ok else "unhealthy")
+
+
+def test_the_end_of_a_change_of_a_cluster_is_shown() -> None:
+    """Its steps are others than those of a single host, whose directory it shares."""
+    (step,) = (each.name for each in cluster_upgrade.TRANSACTION.steps if "roll out" in each.name)
+    journal = TransactionJournal("cluster_upgrade", "20261125T115900Z", step, outcome="done")
+    text, is_healthy = row_of("Ended", observed(ended={"upgrade": json.dumps(asdict(journal))}))
+    assert ("a change of version is done" in text, is_healthy) == (True, True)
