@@ -66,5 +66,5 @@ def read_older_notes(runner: Runner, directory: str) -> dict[str, Any]:
 
 def forget_notes(work: StepContext) -> None:
     """Remove the Compose file of a load, and the notes that the version before has left."""
-    for name in ("compose.yaml", "writes", "loaded", "started", "begun"):
+    for name in ("compose.yaml", "writes", "loaded", "started", "begun", "exchanged"):
         remove(work.path(name))

@@ -8,14 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infisical_iac.agent import dump, releases, snapshot
-from infisical_iac.agent.files import remove, write
+from infisical_iac.agent import changing, dump, releases, snapshot
+from infisical_iac.agent.files import write
 from infisical_iac.agent.journal import StepContext
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.runner import Failure
-
-# The notes of the version before.
-_OLDER = ("writes", "loaded", "started", "begun", "exchanged")
 
 
 def name_of(work: StepContext) -> str:
@@ -60,8 +57,7 @@ def note_failure(work: StepContext) -> None:
 
 def forget_notes(work: StepContext) -> None:
     """Remove the Compose file of the copy, and the notes that the version before has made."""
-    for name in ("compose.yaml", *_OLDER):
-        remove(work.path(name))
+    changing.forget_notes(work)
     for name in ("listed", "tags"):
         path_of(work, name).unlink(missing_ok=True)
 
@@ -72,12 +68,7 @@ def take(work: StepContext, release: str = "") -> Mapping[str, Any]:
     By default it is the release of the change itself. Raises RuntimeError with a Failure.
     """
     target = work.runner.path(f"{RELEASES}/{release or name_of(work)}/snapshot")
-    link = work.path("fetched")
-    if link.is_symlink():
-        link.unlink()
-    else:
-        shutil.rmtree(link, ignore_errors=True)
-    link.symlink_to(target)
+    snapshot.remove_fetched(work.runner, work.directory).symlink_to(target)
     found: dict[str, Any] = json.loads((target / "manifest.json").read_text())
     snapshot.refuse_altered(target, found)
     return found

@@ -106,7 +106,7 @@ class Runner:
         Args:
             begin: comes before the file, and may be a secret.
         """
-        with source.open("rb") as file, _preceded(file, begin) as stdin:
+        with source.open("rb") as file, _begin_with(file, begin) as stdin:
             return _run(words, seconds, {}, stdin=stdin, stdout=subprocess.PIPE)
 
     def must_run(
@@ -129,26 +129,26 @@ class Runner:
 
 
 @contextmanager
-def _preceded(file: BinaryIO, begin: str) -> Iterator[BinaryIO]:
+def _begin_with(file: BinaryIO, begin: str) -> Iterator[BinaryIO]:
     """Yield a file with a text before it; a thread feeds the pipe that both go through."""
     if not begin:
         yield file
         return
     reading, writing = os.pipe()
 
-    def feed() -> None:
+    def write_all() -> None:
         # A program that fails does not read to the end.
         with suppress(BrokenPipeError), open(writing, "wb") as pipe:
             pipe.write(begin.encode())
             shutil.copyfileobj(file, pipe)
 
-    feeding = Thread(target=feed)
-    feeding.start()
+    writer = Thread(target=write_all)
+    writer.start()
     try:
         with open(reading, "rb") as pipe:
             yield pipe
     finally:
-        feeding.join()
+        writer.join()
 
 
 def _run(

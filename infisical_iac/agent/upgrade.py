@@ -8,20 +8,16 @@ Until the new version has passed its checks once more, it is not connected, the 
 the old volume is kept unchanged.
 """
 
-import json
-import shutil
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from infisical_iac.agent import (
     changing,
     data,
     docker,
-    dump,
+    kept_release,
     proof,
     releases,
     secret_export,
@@ -56,43 +52,14 @@ def _place(work: StepContext) -> SnapshotPlace:
     return SnapshotPlace(DIRECTORY, PROJECT, work.plan["timeout"])
 
 
-def _release(work: StepContext) -> str:
-    return str(work.plan["release"])
-
-
-def _stamp(work: StepContext) -> str:
-    return _release(work).partition("-")[0]
-
-
-def _aside(work: StepContext) -> str:
-    return f"{MAIN}_before_{_stamp(work)}"
-
-
-def _release_path(work: StepContext, name: str) -> Path:
-    return work.runner.path(f"{RELEASES}/{_release(work)}/{name}")
-
-
-def _make_release(work: StepContext) -> None:
-    releases.make(work.runner, release=_release(work))
+def _name_aside(work: StepContext) -> str:
+    return f"{MAIN}_before_{kept_release.stamp_of(work)}"
 
 
 def _note_failure(work: StepContext) -> None:
     """Note when the change failed, and remove its dump: the data themselves are in use again."""
-    _remove_dump(work)
-    changing.forget_notes(work)
-    at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    with suppress(OSError):  # the disk may be full
-        write(_release_path(work, "failed"), f"{at} {work.plan['image']}\n".encode())
-
-
-def _dump(work: StepContext) -> None:
-    _remove_dump(work)
-    dump.make_dump(work.runner, folder=f"{RELEASES}/{_release(work)}")
-
-
-def _remove_dump(work: StepContext) -> None:
-    shutil.rmtree(_release_path(work, "snapshot"), ignore_errors=True)
-    _release_path(work, "database.dump").unlink(missing_ok=True)
+    kept_release.remove_dump(work)
+    kept_release.note_failure(work)
 
 
 def _rehearse(work: StepContext) -> None:
@@ -112,7 +79,7 @@ def _rehearse(work: StepContext) -> None:
         )
     except RuntimeError:
         with suppress(RuntimeError, OSError):  # the logs only help to explain the failure
-            data.keep_logs(runner, f"{RELEASES}/{_release(work)}/failed.log", PROJECT)
+            data.keep_logs(runner, f"{RELEASES}/{kept_release.name_of(work)}/failed.log", PROJECT)
         raise
     work.tell(*passed)
     _clean(work)
@@ -146,37 +113,17 @@ def _complete(work: StepContext) -> None:
         data.stop(work.runner, "postgres")
         volume_copy.complete_copy(work.runner, _NEW)
     else:
-        _dump(work)
+        kept_release.make_dump(work)
         _load(work, work.plan["compose"])
 
 
 def _load(work: StepContext, compose: str) -> None:
     """Load the dump of the data next to them; with `data` in the plan, that of another release."""
-    own = _take(work, _release(work))
-    desired = _take(work, work.plan["data"]) if work.plan["data"] else own
-    if desired["encryption_key"] != own["encryption_key"]:
-        raise RuntimeError(
-            Failure(
-                "refused.other_key",
-                f"the data of {work.plan['data'] or 'today'} need the encryption key with "
-                f"fingerprint {desired['encryption_key']}, and the host has "
-                f"{own['encryption_key']}",
-                "choose a newer release, or restore a backup with the recovery kit of that time",
-            )
-        )
+    desired = kept_release.take_data(work)
     write(work.path("compose.yaml"), compose.encode())
     loaded = snapshot.load(work.runner, _place(work))
     snapshot.refuse_difference(desired["rows"], loaded.rows)
     work.keep(loaded=loaded.transaction)
-
-
-def _take(work: StepContext, release: str) -> Mapping[str, Any]:
-    """Select the dump of a release for the next load, and return its manifest."""
-    target = work.runner.path(f"{RELEASES}/{release}/snapshot")
-    snapshot.remove_fetched(work.runner, DIRECTORY).symlink_to(target)
-    found: dict[str, Any] = json.loads((target / "manifest.json").read_text())
-    snapshot.refuse_altered(target, found)
-    return found
 
 
 def _clean(work: StepContext) -> None:
@@ -189,7 +136,7 @@ def _swap(work: StepContext) -> None:
     data.stop(runner, *(data.SERVICES if work.plan["data"] else ("infisical", "postgres")))
     if "started" not in work.journal.kept:
         work.keep(started=data.started(runner))
-    data.put_in_place(runner, _NEW, _aside(work))
+    data.put_in_place(runner, _NEW, _name_aside(work))
     if work.plan["data"]:
         data.empty_redis(runner)
         memory = work.path("fetched") / "workspace.json"
@@ -205,20 +152,24 @@ def _put_back(work: StepContext) -> None:
     Data that may have been written to since the swap are given up, and kept.
     """
     runner = work.runner
-    note = changing.note_writes(work, _SWAP, log=f"{RELEASES}/{_release(work)}/failed.log")
+    note = changing.note_writes(
+        work, _SWAP, log=f"{RELEASES}/{kept_release.name_of(work)}/failed.log"
+    )
     data.stop(runner, *data.SERVICES)
-    data.take_back(runner, _aside(work), _stamp(work), note)
+    data.take_back(runner, _name_aside(work), kept_release.stamp_of(work), note)
     for path in (_COMPOSE, _MEMORY):
         _bring_back(work, path)
-    releases.reset(runner, release=_release(work))
+    releases.reset(runner, release=kept_release.name_of(work))
     # Compose would start one that is not connected as it is.
     data.remove_container(runner, "infisical")
-    work.keep(given_up=[asdict(each) for each in data.list_given_up(runner, _stamp(work))])
+    work.keep(
+        given_up=[asdict(each) for each in data.list_given_up(runner, kept_release.stamp_of(work))]
+    )
 
 
 def _bring_back(work: StepContext, path: str) -> None:
     """Bring back a file of the release, if that has it."""
-    file = _release_path(work, Path(path).name)
+    file = kept_release.path_of(work, Path(path).name)
     if file.exists():
         write(work.runner.path(path), file.read_bytes())
 
@@ -277,13 +228,11 @@ def _connect(work: StepContext) -> None:
 def _remove_old(work: StepContext) -> None:
     """Remove the old data, and earlier ones that were given up without a write."""
     remove(work.path(_EXPORT))
-    data.remove_volume(work.runner, _aside(work))
+    data.remove_volume(work.runner, _name_aside(work))
     gone, kept = data.forget_given_up(work.runner)
     work.keep(removed=gone, given_up=[asdict(each) for each in kept])
     _clean(work)
-    for name in ("listed", "tags"):
-        _release_path(work, name).unlink(missing_ok=True)
-    changing.forget_notes(work)
+    kept_release.forget_notes(work)
 
 
 _KEEP, _READ = "keep what runs as a release", "read every secret"
@@ -332,9 +281,9 @@ TRANSACTION = Transaction(
     DIRECTORY,
     "a change of version",
     (
-        TransactionStep(_KEEP, _make_release, _note_failure),
+        TransactionStep(_KEEP, kept_release.make, _note_failure),
         TransactionStep(_READ, proof.record),
-        TransactionStep(_DUMP, _dump, _remove_dump),
+        TransactionStep(_DUMP, kept_release.make_dump, kept_release.remove_dump),
         TransactionStep(_REHEARSE, _rehearse, _clean),
         TransactionStep(_PREPARE, _prepare, _clean),
         TransactionStep(_CLOSE, changing.close_edge, changing.open_edge),

@@ -52,7 +52,8 @@ def test_a_node_that_does_not_close_its_edge_is_named(
     failure = _failure(refused)
     assert failure.code == "command.close_edge"
     assert "host-0" not in failure.message
-    assert "host-1: Rejected no such path; host-2" in failure.message
+    assert "host-1: Rejected" in failure.message
+    assert "host-2" in failure.message
     opened = edges.open_all(host)
     assert [each.partition(":")[0] for each in opened] == ["host-1", "host-2"]
 

@@ -23,13 +23,13 @@ _ALLOWED = {
     ("dump.py", "rename"),  # both folders are flushed afterwards
     ("host_key.py", "os.replace"),  # the folder is flushed afterwards
     ("ingress.py", "replace"),  # the files were flushed, and their folder is afterwards
+    ("kept_release.py", "symlink_to"),  # chosen again before each load
     ("lock.py", "write_text"),  # the holder's name, in memory
     ("maintenance.py", "write_text"),  # the holder's name, in memory
     ("removal.py", "rename"),  # its folder is flushed afterwards
     ("restore.py", "replace"),  # a step of a restore, not of a path
     ("runner.py", "open"),  # the output of a program, which its caller flushes
     ("shared_state.py", "rename"),  # a copy; the next write flushes its folder
-    ("upgrade.py", "symlink_to"),  # chosen again before each load
     ("vitals.py", "open"),  # addresses of containers, which each run of the monitor compares
     ("vitals.py", "truncate"),  # as above
     ("volume.py", "rename"),  # the file system is flushed before the source is removed

@@ -220,4 +220,5 @@ def test_the_end_of_a_change_of_a_cluster_is_shown() -> None:
     (step,) = (each.name for each in cluster_upgrade.TRANSACTION.steps if "roll out" in each.name)
     journal = TransactionJournal("cluster_upgrade", "20261125T115900Z", step, outcome="done")
     text, is_healthy = row_of("Ended", observed(ended={"upgrade": json.dumps(asdict(journal))}))
-    assert ("a change of version is done" in text, is_healthy) == (True, True)
+    assert is_healthy
+    assert cluster_upgrade.TRANSACTION.title in text
