@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from infisical_iac.agent.health import MonitorReport, Silence
-from infisical_iac.cli import status
+from infisical_iac.cli import alerts
 from infisical_iac.cli.main import main
 from infisical_iac.core import connection
 from infisical_iac.core.settings import Settings
@@ -61,7 +61,7 @@ def silenced(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     calls: list[Any] = []
     on = settings(monitoring="on")
     host = SimpleNamespace(name="one")
-    monkeypatch.setattr(status, "open_host", lambda *_, **__: nullcontext((host, on)))
+    monkeypatch.setattr(alerts, "open_host", lambda *_, **__: nullcontext((host, on)))
     monkeypatch.setattr(connection, "with_others", lambda each: [each])
     monkeypatch.setattr(connection, "each_of", lambda hosts, call: [call(each) for each in hosts])
     monkeypatch.setattr(deploy, "begin_silence", lambda until, why: calls.append((until, why)))
@@ -102,6 +102,6 @@ def test_a_silence_of_a_monitor_that_is_off_is_refused(
         check(settings())
         pytest.fail("the settings are checked before the connection")
 
-    monkeypatch.setattr(status, "open_host", open_host)
+    monkeypatch.setattr(alerts, "open_host", open_host)
     code, output = _run("2h", "--why", "a", "--json")
     assert (code, "settings.no_monitoring" in output, silenced) == (1, True, [])
