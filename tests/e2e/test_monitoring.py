@@ -410,9 +410,8 @@ def test_a_prometheus_fills_the_dashboard_and_its_alertmanager_reports(
     ):
         jobs = {"infisical", "infisical-node", "infisical-postgres", "infisical-redis"}
         _wait_until(lambda: server.list_targets() == dict.fromkeys(jobs, "up"))
-        # A rate needs two scrapes.
-        _wait_until(lambda: bool(server.query("rate(redis_commands_processed_total[1m])")))
-        assert _list_empty_panels(server) == []
+        # A rate needs two scrapes, and each job has times of its own.
+        _wait_until(lambda: not _list_empty_panels(server))
         assert server.ask("rules")["groups"][0]["name"] == "infisical"
         host.run("docker stop infisical-redis-1")
         server.wait_for("firing", "InfisicalContainer", "redis", 150)
