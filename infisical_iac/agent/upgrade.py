@@ -151,20 +151,16 @@ def _put_back(work: StepContext) -> None:
 
     Data that may have been written to since the swap are given up, and kept.
     """
-    runner = work.runner
-    note = changing.note_writes(
-        work, _SWAP, log=f"{RELEASES}/{kept_release.name_of(work)}/failed.log"
-    )
+    runner, release, stamp = work.runner, kept_release.name_of(work), kept_release.stamp_of(work)
+    note = changing.note_writes(work, _SWAP, log=f"{RELEASES}/{release}/failed.log")
     data.stop(runner, *data.SERVICES)
-    data.take_back(runner, _name_aside(work), kept_release.stamp_of(work), note)
+    data.take_back(runner, _name_aside(work), stamp, note)
     for path in (_COMPOSE, _MEMORY):
         _bring_back(work, path)
-    releases.reset(runner, release=kept_release.name_of(work))
+    releases.reset(runner, release=release)
     # Compose would start one that is not connected as it is.
     data.remove_container(runner, "infisical")
-    work.keep(
-        given_up=[asdict(each) for each in data.list_given_up(runner, kept_release.stamp_of(work))]
-    )
+    work.keep(given_up=[asdict(each) for each in data.list_given_up(runner, stamp)])
 
 
 def _bring_back(work: StepContext, path: str) -> None:

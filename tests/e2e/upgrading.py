@@ -79,7 +79,7 @@ CONNECTED = (_UPGRADE, "_end_check(work)")
 PROVEN = (_UPGRADE, "def _remove_old(work: StepContext) -> None:")
 BACK = (
     _UPGRADE,
-    "work.keep(given_up=[asdict(each) for each in data.list_given_up(runner, _stamp(work))])",
+    "work.keep(given_up=[asdict(each) for each in data.list_given_up(runner, stamp)])",
 )
 
 

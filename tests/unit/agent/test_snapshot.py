@@ -239,7 +239,7 @@ def test_a_project_that_compose_can_not_start_is_reported(tmp_path: Path) -> Non
 
 def test_the_databases_are_healthy_before_infisical_is_started(tmp_path: Path) -> None:
     host = _make(tmp_path)
-    assert snapshot.serve(host, **_PLACE) == "172.19.0.2"
+    assert snapshot.serve(host, SnapshotPlace(**_PLACE)) == "172.19.0.2"
     started = [each.rpartition("--no-deps ")[2] for each in host.commands if " up " in each]
     assert started == ["postgres redis", "infisical"]
 

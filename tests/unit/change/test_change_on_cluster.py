@@ -170,9 +170,16 @@ _FAILED = Failure("checks.data", "no secret can be read")
 def test_a_version_that_was_given_up_is_reported_with_the_data_that_serve(
     leader: _Leader, kept: dict[str, Any], output: str
 ) -> None:
-    leader.ended = _undone(_FAILED, **kept)
+    leader.ended = _undone(_FAILED, paused=True, **kept)
     serves = rf"^Infisical v0\.166\.0 .* v0\.165\.16 serves again .*{output}"
     with pytest.raises(RunFailed, match=rf"{serves}.* on the leader; .*: no secret") as failed:
+        _upgrade()
+    assert failed.value.code == "run.given_up"
+
+
+def test_a_version_that_fails_on_a_copy_has_paused_nothing(leader: _Leader) -> None:
+    leader.ended = _undone(_FAILED)
+    with pytest.raises(RunFailed, match=r" v0\.165\.16 has served ") as failed:
         _upgrade()
     assert failed.value.code == "run.given_up"
 
