@@ -1,5 +1,6 @@
 """Share the steps of transactions that replace the data of a single host."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -49,14 +50,19 @@ def note_writes(work: StepContext, swap: str, *, log: str) -> WriteNote:
     return WriteNote(**{**kept["writes"], "images": tuple(kept["writes"]["images"])})
 
 
-def read_older_notes(runner: Runner, directory: str) -> dict[str, Any]:
+def read_older_notes(
+    runner: Runner, directory: str, names: Sequence[str] = ("loaded", "started")
+) -> dict[str, Any]:
     """Return the notes on new data that the version before has left, as a journal keeps them.
 
     Its state was written when the data were put in place.
+
+    Args:
+        names: the notes of one word.
     """
     at = runner.path(f"{directory}/state").stat().st_mtime
     kept: dict[str, Any] = {"swapped": f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"}
-    for name in ("loaded", "started"):
+    for name in names:
         kept[name] = (runner.text(f"{directory}/{name}") or "").strip()
     if noted := (runner.text(f"{directory}/writes") or "").split():
         since, writes, *images = noted

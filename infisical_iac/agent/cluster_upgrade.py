@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infisical_iac.agent import (
-    data,
+    changing,
     databases,
     edges,
     kept_release,
@@ -36,15 +36,13 @@ from infisical_iac.agent.journal import (
     TransactionStep,
     Way,
 )
+from infisical_iac.agent.kept_release import DIRECTORY
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.runner import Failure, Runner, explain, to_failure
 from infisical_iac.agent.shared_state import ROOT
-from infisical_iac.agent.snapshot import SnapshotPlace
 from infisical_iac.agent.tasks import STACK
 from infisical_iac.agent.transaction import INTERRUPTED
 
-DIRECTORY = "/var/lib/infisical-upgrade"
-PROJECT = "infisical-upgrade"
 _MEMORY, _RECORD = f"{ROOT}/workspace.json", f"{ROOT}/stack.json"
 _SERVICE = "infisical"
 
@@ -69,7 +67,7 @@ def _note_failure(work: StepContext) -> None:
     # The dump has secrets that the data lack if somebody has deleted them meanwhile.
     if not work.journal.kept.get("is_dump_kept"):
         kept_release.remove_dump(work)
-    _clean(work)
+    kept_release.clean(work)
     kept_release.note_failure(work)
 
 
@@ -168,36 +166,20 @@ def _load(work: StepContext) -> None:
     a proof that it isolates services was never public.
     """
     runner = work.runner
-    desired = kept_release.take_data(work)
     if _has_other_data(work):
+        desired = kept_release.take_data(work)
         loaded = databases.load(databases.find(runner), work.path("fetched") / "database.dump")
         work.keep(loaded=loaded.transaction)
         snapshot.refuse_difference(desired["rows"], loaded.rows)
         return
-    write(work.path("compose.yaml"), work.plan["compose"].encode())
-    copy = snapshot.load(runner, _place(work))
-    snapshot.refuse_difference(desired["rows"], copy.rows)
-    try:
-        snapshot.serve(runner, _place(work))
-        port = stack.forward_port(runner, project=PROJECT)
+    kept_release.load_copy(work, work.plan["compose"])
+    with kept_release.serve_copy(work) as port:
         proof.prove_isolation(runner, proof.plan_of(work), port)
-    except RuntimeError:
-        with suppress(RuntimeError, OSError):  # the logs only help to explain the failure
-            data.keep_logs(runner, _failed_log(work), PROJECT)
-        raise
-    _clean(work)
-
-
-def _clean(work: StepContext) -> None:
-    snapshot.clean(work.runner, _place(work))
-
-
-def _place(work: StepContext) -> SnapshotPlace:
-    return SnapshotPlace(DIRECTORY, PROJECT, work.plan["timeout"])
+    kept_release.clean(work)
 
 
 def _unload(work: StepContext) -> None:
-    _clean(work)
+    kept_release.clean(work)
     if _has_other_data(work):
         databases.drop(databases.find(work.runner), databases.NEW)
 
@@ -274,11 +256,7 @@ def _roll_out(runner: Runner, text: str, part: str, seconds: float) -> None:
 
 def _keep_logs(work: StepContext) -> None:
     with suppress(RuntimeError, OSError):  # the logs only help to explain the failure
-        databases.keep_logs(work.runner, _failed_log(work))
-
-
-def _failed_log(work: StepContext) -> str:
-    return f"{RELEASES}/{kept_release.name_of(work)}/failed.log"
+        databases.keep_logs(work.runner, kept_release.failed_log(work))
 
 
 def _check(work: StepContext) -> None:
@@ -312,7 +290,7 @@ def _remove_old(work: StepContext) -> None:
         given_up=[asdict(each) for each in kept],
     )
     databases.drop(database, databases.NEW)
-    _clean(work)
+    kept_release.clean(work)
     kept_release.forget_notes(work)
 
 
@@ -373,20 +351,14 @@ def _read_older(runner: Runner, text: str) -> TransactionJournal | None:
         "proven": ("forward", _REMOVE),
     }
     way, step = steps[phase]
-    at = runner.path(f"{DIRECTORY}/state").stat().st_mtime
     # It paused only for other data, and closed the edges before it noted the swap.
     has_other_data = phase == "paused" or runner.path(f"{DIRECTORY}/exchanged").exists()
-    kept: dict[str, Any] = {
-        "swapped": f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}",
+    kept = {
+        **changing.read_older_notes(runner, DIRECTORY, ("loaded", "begun")),
         "exchanged": has_other_data,
         "paused": has_other_data,
         "is_dump_kept": runner.path(f"{RELEASES}/{release}/kept").exists(),
     }
-    for name in ("loaded", "begun"):
-        kept[name] = (runner.text(f"{DIRECTORY}/{name}") or "").strip()
-    if noted := (runner.text(f"{DIRECTORY}/writes") or "").split():
-        since, writes, *images = noted
-        kept["writes"] = asdict(WriteNote(since, writes, tuple(images)))
     failure = INTERRUPTED if way == "back" else None
     began = release.partition("-")[0]
     named = [release, image]

@@ -1,18 +1,27 @@
-"""The steps of a change of version that keep the running version as a release, with its dump."""
+"""The steps of a change of version that a host and a cluster have in common.
+
+They keep the running version as a release, with a dump of its data, and try the new version on a
+copy of them.
+"""
 
 import json
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infisical_iac.agent import changing, dump, releases, snapshot
+from infisical_iac.agent import changing, data, dump, releases, snapshot, stack
 from infisical_iac.agent.files import write
 from infisical_iac.agent.journal import StepContext
 from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.runner import Failure
+from infisical_iac.agent.snapshot import LoadedSnapshot, SnapshotPlace
+
+DIRECTORY = "/var/lib/infisical-upgrade"
+# The Compose project of the copy.
+PROJECT = "infisical-upgrade"
 
 
 def name_of(work: StepContext) -> str:
@@ -28,6 +37,11 @@ def stamp_of(work: StepContext) -> str:
 def path_of(work: StepContext, name: str) -> Path:
     """Return the path of a file of the release."""
     return work.runner.path(f"{RELEASES}/{name_of(work)}/{name}")
+
+
+def failed_log(work: StepContext) -> str:
+    """Return the path of the log that explains a failure."""
+    return f"{RELEASES}/{name_of(work)}/failed.log"
 
 
 def make(work: StepContext) -> None:
@@ -80,15 +94,54 @@ def take_data(work: StepContext) -> Mapping[str, Any]:
     With `data` in the plan it is that of this release, else that of the live data. Raises
     RuntimeError with a Failure, also if it needs another encryption key than the host's.
     """
-    own, data = take(work), work.plan["data"]
-    desired = take(work, data) if data else own
+    own, other = take(work), work.plan["data"]
+    desired = take(work, other) if other else own
     if desired["encryption_key"] != own["encryption_key"]:
         raise RuntimeError(
             Failure(
                 "refused.other_key",
-                f"the data of {data or 'today'} need the encryption key with fingerprint "
+                f"the data of {other or 'today'} need the encryption key with fingerprint "
                 f"{desired['encryption_key']}, and the host has {own['encryption_key']}",
                 "choose a newer release, or restore a backup with the recovery kit of that time",
             )
         )
     return desired
+
+
+def _place(work: StepContext) -> SnapshotPlace:
+    return SnapshotPlace(DIRECTORY, PROJECT, work.plan["timeout"])
+
+
+def load_copy(work: StepContext, compose: str) -> LoadedSnapshot:
+    """Load the dump that `take_data` selects next to the data, into a project of its own.
+
+    Args:
+        compose: the text of its Compose file.
+
+    Raises RuntimeError with a Failure, also if the rows are not those of the dump.
+    """
+    desired = take_data(work)
+    write(work.path("compose.yaml"), compose.encode())
+    loaded = snapshot.load(work.runner, _place(work))
+    snapshot.refuse_difference(desired["rows"], loaded.rows)
+    return loaded
+
+
+@contextmanager
+def serve_copy(work: StepContext) -> Iterator[int]:
+    """Start Infisical on the loaded copy, and yield the port of the loopback that leads to it.
+
+    Only the host reaches it, and it reaches no network. If the body fails, the logs are kept.
+    """
+    try:
+        snapshot.serve(work.runner, _place(work))
+        yield stack.forward_port(work.runner, project=PROJECT)
+    except RuntimeError:
+        with suppress(RuntimeError, OSError):  # the logs only help to explain the failure
+            data.keep_logs(work.runner, failed_log(work), PROJECT)
+        raise
+
+
+def clean(work: StepContext) -> None:
+    """Remove the copy, as far as there is one."""
+    snapshot.clean(work.runner, _place(work))

@@ -8,7 +8,6 @@ Until the new version has passed its checks once more, it is not connected, the 
 the old volume is kept unchanged.
 """
 
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +20,6 @@ from infisical_iac.agent import (
     proof,
     releases,
     secret_export,
-    snapshot,
     stack,
     volume_copy,
 )
@@ -34,22 +32,15 @@ from infisical_iac.agent.journal import (
     TransactionStep,
     Way,
 )
-from infisical_iac.agent.releases import RELEASES
+from infisical_iac.agent.kept_release import DIRECTORY, PROJECT
 from infisical_iac.agent.runner import Failure, Runner, explain
-from infisical_iac.agent.snapshot import SnapshotPlace
 from infisical_iac.agent.transaction import INTERRUPTED
 
-DIRECTORY = "/var/lib/infisical-upgrade"
-PROJECT = "infisical-upgrade"
 _ROOT = "/etc/infisical"
 _COMPOSE, _MEMORY = f"{_ROOT}/compose.yaml", f"{_ROOT}/workspace.json"
 _NEW = f"{PROJECT}_postgres"
 # Every secret, of a rollback that brings them over.
 _EXPORT = "secrets.json"
-
-
-def _place(work: StepContext) -> SnapshotPlace:
-    return SnapshotPlace(DIRECTORY, PROJECT, work.plan["timeout"])
 
 
 def _name_aside(work: StepContext) -> str:
@@ -64,25 +55,19 @@ def _note_failure(work: StepContext) -> None:
 
 def _rehearse(work: StepContext) -> None:
     """Check the new version on a copy of the data, which only this host reaches."""
-    runner = work.runner
     _load(work, work.plan["rehearsal"])
-    try:
-        snapshot.serve(runner, _place(work))
+    with kept_release.serve_copy(work) as port:
         passed = proof.check_before_opening(
-            runner,
+            work.runner,
             proof.plan_of(work),
             proof.recall(work),
-            port=stack.forward_port(runner, project=PROJECT),
+            port=port,
             same_data=not work.plan["data"],
             is_closed=False,
             other_version=True,
         )
-    except RuntimeError:
-        with suppress(RuntimeError, OSError):  # the logs only help to explain the failure
-            data.keep_logs(runner, f"{RELEASES}/{kept_release.name_of(work)}/failed.log", PROJECT)
-        raise
     work.tell(*passed)
-    _clean(work)
+    kept_release.clean(work)
 
 
 def _prepare(work: StepContext) -> None:
@@ -119,15 +104,7 @@ def _complete(work: StepContext) -> None:
 
 def _load(work: StepContext, compose: str) -> None:
     """Load the dump of the data next to them; with `data` in the plan, that of another release."""
-    desired = kept_release.take_data(work)
-    write(work.path("compose.yaml"), compose.encode())
-    loaded = snapshot.load(work.runner, _place(work))
-    snapshot.refuse_difference(desired["rows"], loaded.rows)
-    work.keep(loaded=loaded.transaction)
-
-
-def _clean(work: StepContext) -> None:
-    snapshot.clean(work.runner, _place(work))
+    work.keep(loaded=kept_release.load_copy(work, compose).transaction)
 
 
 def _swap(work: StepContext) -> None:
@@ -152,7 +129,7 @@ def _put_back(work: StepContext) -> None:
     Data that may have been written to since the swap are given up, and kept.
     """
     runner, release, stamp = work.runner, kept_release.name_of(work), kept_release.stamp_of(work)
-    note = changing.note_writes(work, _SWAP, log=f"{RELEASES}/{release}/failed.log")
+    note = changing.note_writes(work, _SWAP, log=kept_release.failed_log(work))
     data.stop(runner, *data.SERVICES)
     data.take_back(runner, _name_aside(work), stamp, note)
     for path in (_COMPOSE, _MEMORY):
@@ -227,7 +204,7 @@ def _remove_old(work: StepContext) -> None:
     data.remove_volume(work.runner, _name_aside(work))
     gone, kept = data.forget_given_up(work.runner)
     work.keep(removed=gone, given_up=[asdict(each) for each in kept])
-    _clean(work)
+    kept_release.clean(work)
     kept_release.forget_notes(work)
 
 
@@ -280,8 +257,8 @@ TRANSACTION = Transaction(
         TransactionStep(_KEEP, kept_release.make, _note_failure),
         TransactionStep(_READ, proof.record),
         TransactionStep(_DUMP, kept_release.make_dump, kept_release.remove_dump),
-        TransactionStep(_REHEARSE, _rehearse, _clean),
-        TransactionStep(_PREPARE, _prepare, _clean),
+        TransactionStep(_REHEARSE, _rehearse, kept_release.clean),
+        TransactionStep(_PREPARE, _prepare, kept_release.clean),
         TransactionStep(_CLOSE, changing.close_edge, changing.open_edge),
         TransactionStep(_PAUSE, _pause, _serve_again),
         TransactionStep(_COMPLETE, _complete),
