@@ -6,10 +6,11 @@ a change that goes back: they are given up, as a volume that is kept, with notes
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from infisical_iac.agent.docker import (
@@ -236,10 +237,16 @@ def forget_given_up(runner: Runner) -> tuple[list[str], list[GivenUp]]:
     Only a person can decide on the others. Returns the names of the removed volumes, and the kept
     data.
     """
-    found = list_given_up(runner)
+    return forget_unwritten(list_given_up(runner), partial(remove_volume, runner))
+
+
+def forget_unwritten(
+    found: Sequence[GivenUp], remove: Callable[[str], None]
+) -> tuple[list[str], list[GivenUp]]:
+    """Remove the data of `found` that nobody has written to; return their names, and the others."""
     gone = [each.name for each in found if each.writes == 0]
     for name in gone:
-        remove_volume(runner, name)
+        remove(name)
     return gone, [each for each in found if each.name not in gone]
 
 

@@ -6,6 +6,7 @@ as their comment.
 """
 
 import time
+from functools import partial
 from pathlib import Path
 
 from infisical_iac.agent.data import (
@@ -14,12 +15,13 @@ from infisical_iac.agent.data import (
     GivenUp,
     WriteNote,
     count_query,
+    forget_unwritten,
     total,
 )
 from infisical_iac.agent.database import Database, find_database, list_databases_given_up
 from infisical_iac.agent.docker import find_container
 from infisical_iac.agent.files import lines_without_keys, require_space, write
-from infisical_iac.agent.runner import Failure, Output, Runner
+from infisical_iac.agent.runner import Failure, Output, Runner, to_failure
 from infisical_iac.agent.snapshot import (
     COUNT_ROWS,
     LoadedSnapshot,
@@ -182,8 +184,7 @@ def _change_places(database: Database, name: str, aside: str, note: str, failed:
     except RuntimeError as error:
         if giving_up:
             open_main(database)
-        why = error.args[0].message if isinstance(error.args[0], Failure) else str(error)
-        raise _refuse(f"{failed}: {why}") from None
+        raise _refuse(f"{failed}: {to_failure(error).message}") from None
 
 
 def exchange(database: Database, aside: str, note: str = "") -> None:
@@ -258,11 +259,7 @@ def forget_given_up(database: Database) -> tuple[list[str], list[GivenUp]]:
     Only a person can decide on the others. Returns the names of the dropped databases, and the kept
     data.
     """
-    found = list_databases_given_up(database)
-    gone = [each.name for each in found if each.writes == 0]
-    for name in gone:
-        drop(database, name)
-    return gone, [each for each in found if each.name not in gone]
+    return forget_unwritten(list_databases_given_up(database), partial(drop, database))
 
 
 def empty_redis(runner: Runner) -> None:
