@@ -42,12 +42,6 @@ def load(directory: str, project: str, timeout: int) -> dict[str, int]:
     return perform(asked, doing="load the snapshot").rows
 
 
-def rows(lines: Sequence[str]) -> dict[str, int]:
-    """Return the number of rows of each table from lines "<table> <rows>"."""
-    pairs = (line.split(" ") for line in lines if line)
-    return {table: int(number) for table, number in pairs}
-
-
 def clean(directory: str, project: str) -> None:
     """Remove the fetched files and the project with the loaded data. Raises CommandFailed."""
     asked = question(snapshot.clean_snapshot, directory=directory, project=project)

@@ -14,6 +14,7 @@ from infisical_iac.agent.journal import TransactionJournal
 from infisical_iac.agent.proof_model import Before
 from infisical_iac.agent.restore import PROJECT
 from infisical_iac.agent.restore_proof import BeforeRestore, RestoreProof
+from infisical_iac.agent.snapshot import parse_rows
 from infisical_iac.backup import kit_host, manifest, restore, snapshot
 from infisical_iac.backup.kit_host import Placing
 from infisical_iac.backup.manifest import Manifest
@@ -62,7 +63,7 @@ def _restore(source: SnapshotSource, site: ClusterSite, desired: Workspace) -> N
     key, found = snapshot.fetch(DIRECTORY, source.targets, source.snapshot)
     manifest.refuse(found, key=key, settings=site.settings)
     logger.info(f"{host.print_prefix}Snapshot of {found.at}, Infisical {found.infisical}")
-    loaded = snapshot.rows(do("load", doing="load the snapshot").splitlines())
+    loaded = parse_rows(do("load", doing="load the snapshot").splitlines())
     manifest.refuse_difference(found, loaded)
     _restored[host.name] = found, _record(site, desired)
     edge.close_on(site.settings, site.names)

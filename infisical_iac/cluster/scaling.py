@@ -13,6 +13,7 @@ from infisical_iac.agent import ending
 from infisical_iac.agent.data import GivenUp
 from infisical_iac.agent.dump import make_dump
 from infisical_iac.agent.proof_model import Before
+from infisical_iac.agent.snapshot import parse_rows
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.deploy import backup
 from infisical_iac.backup.manifest import Manifest
@@ -316,7 +317,7 @@ def _move_out(site: ClusterSite, project: str) -> None:
     do("out", "await_haproxy", doing="wait for HAProxy")
     do("out", "pause", doing="pause Infisical")
     found = _dump("out")
-    rows = snapshot.rows(do("out", "load", doing="load the data into the cluster").splitlines())
+    rows = parse_rows(do("out", "load", doing="load the data into the cluster").splitlines())
     manifest.refuse_difference(found, rows)
     _report_rows(rows)
     edge.close_on(site.settings, site.names)
