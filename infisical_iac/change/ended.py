@@ -12,9 +12,6 @@ from infisical_iac.core.errors import UserError
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.model import describe_kept_data, given_up_after_proof
 
-# The kinds of changes of version.
-_OF_VERSIONS = ("upgrade", "cluster_upgrade")
-
 
 def describe(name: str, journal: TransactionJournal) -> list[str]:
     """Return sentences on the end of a transaction of a kind."""
@@ -22,7 +19,7 @@ def describe(name: str, journal: TransactionJournal) -> list[str]:
     if name == "restore":
         return [end, *restore.describe_end(journal)]
     sentences = [end, *journal.told]
-    if name not in _OF_VERSIONS:
+    if name not in upgrade.KINDS:
         return sentences
     if any(each in journal.kept for each in ("usable", "reverted")):
         return [*sentences, f"The previous version serves again {upgrade.describe_data(journal)}."]
@@ -42,7 +39,7 @@ def tell(settings: Settings) -> tuple[list[str], bool]:
     found = ask(transaction.ended_question())
     for name, journal in found.items():
         sentences += describe(name, journal)
-        if name in _OF_VERSIONS:
+        if name in upgrade.KINDS:
             sentences += _discard(settings, journal.named)
         transaction.forget(name, journal)
     return sentences, any(each.outcome == "undone" for each in found.values())

@@ -105,29 +105,27 @@ def _plan(
     }
 
 
-# By the kinds of changes of version.
-_HAS_PAUSED = {"upgrade": host_upgrade.has_paused, "cluster_upgrade": cluster_upgrade.has_paused}
+# Where the logs are, and whether it has stopped what served, by the kind of a change of version.
+_ENDS = {
+    "upgrade": ("host", host_upgrade.has_paused),
+    "cluster_upgrade": ("leader", cluster_upgrade.has_paused),
+}
+KINDS = (*_ENDS,)
 
 
 def read_end(
-    unfinished: UnfinishedChange,
-    ended: TransactionJournal,
-    settings: Settings,
-    place: str = "host",
+    unfinished: UnfinishedChange, ended: TransactionJournal, settings: Settings
 ) -> list[str]:
-    """Return sentences on a change that is done. Raises RunFailed for one that was undone.
-
-    Args:
-        place: where the logs are, for the message.
-    """
+    """Return sentences on a change that is done. Raises RunFailed for one that was undone."""
     session.forget()
     kept_releases.discard_releases(settings, unfinished.image)
     if ended.outcome == "done":
         removed = ended.kept.get("removed", ())
         return [*ended.told, *given_up_after_proof(removed, _given_up(ended))]
+    place, has_paused = _ENDS[ended.transaction]
     how = (
         f"failed, and {unfinished.old} serves again {describe_data(ended)}"
-        if _HAS_PAUSED[ended.transaction](ended)
+        if has_paused(ended)
         else f"failed on a copy of the data, and {unfinished.old} has served without a pause"
     )
     raise RunFailed(
@@ -164,7 +162,6 @@ class VersionChanges:
     site: Site
 
     kind: ClassVar[str] = "upgrade"
-    place: ClassVar[str] = "host"
 
     def recover(self, unfinished: UnfinishedChange, project: str) -> str:
         """End an interrupted change, and return a sentence on how it ended.
@@ -174,7 +171,7 @@ class VersionChanges:
         ended = transaction.take_up(self.kind, partial(self.make_plan, unfinished, project))
         settings = self.site.settings
         if ended.outcome == "done" or ended.failure != INTERRUPTED:
-            sentences = read_end(unfinished, ended, settings, self.place)
+            sentences = read_end(unfinished, ended, settings)
             return " ".join([f"Infisical {unfinished.new} serves.", *sentences])
         session.forget()
         kept_releases.discard_releases(settings, unfinished.image)

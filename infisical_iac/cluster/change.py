@@ -74,7 +74,7 @@ def change_version(
     began = unfinished.release.partition("-")[0]
     named = [unfinished.release, image]
     ended = transaction.begin(ClusterVersionChanges.kind, began, plan, named=named)
-    return upgrade.read_end(unfinished, ended, site.settings, ClusterVersionChanges.place)
+    return upgrade.read_end(unfinished, ended, site.settings)
 
 
 def _plan(unfinished: UnfinishedChange, site: ClusterSite, project: str) -> dict[str, Any]:
@@ -104,7 +104,6 @@ class ClusterVersionChanges(VersionChanges):
     site: ClusterSite
 
     kind: ClassVar[str] = "cluster_upgrade"
-    place: ClassVar[str] = "leader"
 
     def make_plan(self, unfinished: UnfinishedChange, project: str) -> dict[str, Any]:
         cluster_stack.require_tls(self.site)
