@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.agent import cluster_upgrade, databases, rollout, snapshot
+from infisical_iac.agent import cluster_upgrade, databases, kept_release, rollout, snapshot
 from infisical_iac.agent.api import LoopbackClient
 from infisical_iac.agent.data import NEXT_TRANSACTION
 from infisical_iac.agent.database import find_database, list_databases_given_up
@@ -19,6 +19,8 @@ from infisical_iac.agent.releases import RELEASES
 from infisical_iac.agent.runner import Output, Runner
 from tests.unit.agent.fake_runner import docker_container
 from tests.unit.agent.killed import Killed
+
+from .secret_databases import SecretDatabases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,11 +35,6 @@ _GIVEN_UP = "infisical_given_up_20261125t101112z"
 _NEW = "infisical_restoring"
 _SINCE = "2026-11-25T10:11:12Z"
 _CLOSED = "SELECT datname FROM pg_database WHERE datname ~ '^infisical' AND NOT datallowconn"
-# Insert a version too, because reading a secret updates its row but adds no version.
-_INSERT = """
-INSERT INTO secrets_v2 (key, "updatedAt") VALUES ('{secret}', {at});
-INSERT INTO secret_versions_v2 VALUES ('{secret}', {at});
-"""
 
 
 @dataclass(frozen=True)
@@ -91,11 +88,14 @@ class _Leader(Runner):
         ]
 
 
-class _Cluster:
+class _Cluster(SecretDatabases):
     """Databases, and a leader that exchanges them."""
 
+    made_at = "timestamptz '2026-11-25T09:00:00Z'"
+    written_at = "timestamptz '2026-11-25T11:00:00Z'"
+
     def __init__(self, directory: Path, postgres: Postgres) -> None:
-        self.postgres = postgres
+        super().__init__(postgres)
         self.host = _Leader(directory, port=postgres.port)
         keys = directory / "etc/infisical/keys"
         keys.mkdir(parents=True)
@@ -105,9 +105,7 @@ class _Cluster:
 
     def clear(self) -> None:
         """Remove the leftovers of a test."""
-        for name in self.databases():
-            self.sql("postgres", f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-            self.sql("postgres", f"DROP DATABASE {name} WITH (FORCE)")
+        self.drop_all()
         log = [("2026-11-25T10:12:00Z", "forward", cluster_upgrade._SWAP)]
         self.journal = TransactionJournal("cluster_upgrade", _STAMP, log=log)  # type: ignore[arg-type]
 
@@ -116,36 +114,7 @@ class _Cluster:
         """The context of the steps; a new one reads the journal as the next run does."""
         plan = {"release": _RELEASE, "data": "x", "image": _IMAGE, "port": 1}
         plan |= {"old_stack": "", "old_part": "", "roll_seconds": 1}
-        return StepContext(self.host, cluster_upgrade.DIRECTORY, plan, self.journal)
-
-    def make(self, name: str, secret: str) -> None:
-        """Make a database with a secret that is an hour old."""
-        self.sql("postgres", f"CREATE DATABASE {name}")
-        self.sql(
-            name,
-            'CREATE TABLE secrets_v2 (id uuid DEFAULT gen_random_uuid(), key text, "updatedAt"'
-            " timestamptz DEFAULT now());"
-            ' CREATE TABLE secret_versions_v2 (key text, "createdAt" timestamptz DEFAULT now());'
-            + _INSERT.format(secret=secret, at="timestamptz '2026-11-25T09:00:00Z'"),
-        )
-
-    def write(self, name: str, secret: str) -> None:
-        """Write a secret, as Infisical does, after the exchange."""
-        self.sql(name, _INSERT.format(secret=secret, at="timestamptz '2026-11-25T11:00:00Z'"))
-
-    def sql(self, database: str, statement: str) -> str:
-        return self.postgres.psql(database, statement).strip()
-
-    def databases(self) -> list[str]:
-        listed = "SELECT datname FROM pg_database WHERE datname ~ '^infisical(_[a-z]|$)' ORDER BY 1"
-        return self.sql("postgres", listed).split()
-
-    def secrets(self) -> dict[str, list[str]]:
-        """Return the secrets of each database."""
-        return {
-            name: self.sql(name, "SELECT key FROM secrets_v2 ORDER BY 1").split()
-            for name in self.databases()
-        }
+        return StepContext(self.host, kept_release.DIRECTORY, plan, self.journal)
 
     def swap(self, **kept: str) -> None:
         """Make two exchanged databases; the new one has a later write."""
@@ -264,7 +233,7 @@ def dump(cluster: _Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster.make("infisical", "dump")
     place = cluster.host.path(f"{RELEASES}/{_RELEASE}/snapshot")
     place.mkdir(parents=True)
-    cluster.host.path(cluster_upgrade.DIRECTORY).mkdir(parents=True)
+    cluster.host.path(kept_release.DIRECTORY).mkdir(parents=True)
     # Debian's programs choose their version by the server.
     words = ["env", "PGHOST=127.0.0.1", f"PGPORT={cluster.postgres.port}", "pg_dump", "-Fc"]
     words += ["--username", "infisical", "--file", str(place / "database.dump"), "infisical"]
@@ -304,7 +273,7 @@ def test_writes_are_counted_by_transaction_from_the_start_of_the_change(
     _unusable(cluster)
     cluster.journal.kept["begun"] = cluster.sql("infisical", NEXT_TRANSACTION)
     late = "timestamptz '2026-11-25T10:00:00Z'"
-    cluster.sql("infisical", _INSERT.format(secret="acknowledged", at=late))
+    cluster.write("infisical", "acknowledged", at=late)
     cluster_upgrade._revert(cluster.work)
     (found,) = cluster.journal.kept["given_up"]
     assert (found["since"], found["writes"]) == (_SINCE, 1)

@@ -17,6 +17,8 @@ from infisical_iac.agent.runner import Runner
 from infisical_iac.core.rendering import script
 from tests.unit.fake_programs import fake_docker, fake_program
 
+from .secret_databases import SecretDatabases
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -39,19 +41,15 @@ exec*psql*)
     PGHOST=127.0.0.1 psql "$@"
     ;;
 """
-# Insert a version too, because reading a secret updates its row but adds no version.
-_INSERT = """
-INSERT INTO secrets_v2 (key, "updatedAt") VALUES ('{secret}', {at});
-INSERT INTO secret_versions_v2 VALUES ('{secret}', {at});
-"""
 _PLACES = ("/etc/infisical", "/var/lib/infisical-", "/var/backups/infisical-iac")
 
 
-class _Cluster:
+class _Cluster(SecretDatabases):
     """Databases, and the scripts of a leader that exchange them."""
 
     def __init__(self, directory: Path, postgres: Postgres) -> None:
-        self.directory, self.postgres = directory, postgres
+        super().__init__(postgres)
+        self.directory = directory
         fake_docker(directory / "programs", _DOCKER)
         fake_program(directory / "programs", "curl", "exit 1")
         fake_program(directory / "programs", "sync")
@@ -64,43 +62,11 @@ class _Cluster:
 
     def clear(self) -> None:
         """Remove the leftovers of a test."""
-        for name in self.databases():
-            self.sql("postgres", f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-            self.sql("postgres", f"DROP DATABASE {name} WITH (FORCE)")
+        self.drop_all()
         for program in ("restore", "scale"):
             subprocess.run(
                 ["rm", "-rf", self.directory / f"var/lib/infisical-{program}"], check=True
             )
-
-    def make(self, name: str, secret: str) -> None:
-        """Make a database with a secret that is an hour old."""
-        self.sql("postgres", f"CREATE DATABASE {name}")
-        at = "now() - interval '1 hour'"
-        self.sql(
-            name,
-            'CREATE TABLE secrets_v2 (id uuid DEFAULT gen_random_uuid(), key text, "updatedAt"'
-            " timestamptz DEFAULT now());"
-            ' CREATE TABLE secret_versions_v2 (key text, "createdAt" timestamptz DEFAULT now());'
-            + _INSERT.format(secret=secret, at=at),
-        )
-
-    def write(self, name: str, secret: str) -> None:
-        """Write a secret, as Infisical does."""
-        self.sql(name, _INSERT.format(secret=secret, at="now() + interval '1 second'"))
-
-    def sql(self, database: str, statement: str) -> str:
-        return self.postgres.psql(database, statement).strip()
-
-    def databases(self) -> list[str]:
-        listed = "SELECT datname FROM pg_database WHERE datname ~ '^infisical(_[a-z]|$)' ORDER BY 1"
-        return self.sql("postgres", listed).split()
-
-    def secrets(self) -> dict[str, list[str]]:
-        """Return the secrets of each database."""
-        return {
-            name: self.sql(name, "SELECT key FROM secrets_v2 ORDER BY 1").split()
-            for name in self.databases()
-        }
 
     def run(self, *step: str) -> subprocess.CompletedProcess[str]:
         """Run a script."""
