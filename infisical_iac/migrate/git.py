@@ -24,7 +24,8 @@ _AS_STORED = {
 }
 # Inspecting a repository must not run its hooks.
 _NO_HOOK = ("-c", "core.fsmonitor=false")
-_SECONDS = 60
+# Long enough for a disk that other work keeps busy: the limit is for a git that hangs.
+_SECONDS = 300
 
 
 _NO_GIT = "git is not installed: install it, or put it into PATH"
@@ -33,7 +34,7 @@ _NO_GIT = "git is not installed: install it, or put it into PATH"
 def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a git command to its end, whatever its exit status; undecodable bytes are kept.
 
-    Raises FileError if git is missing, or does not answer within a minute.
+    Raises FileError if git is missing, or does not answer within five minutes.
     """
     try:
         return subprocess.run(
